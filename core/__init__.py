@@ -1,0 +1,1 @@
+"""flowsuite.core: invertible layers, flows and their objective. Knows no domain."""

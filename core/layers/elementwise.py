@@ -1,0 +1,61 @@
+"""Element-wise maps with parameters given per element: what couplings and autoregressive layers apply."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from flowsuite.core.layers.scale import SigmoidScale
+
+
+class ElementwiseMap(nn.Module):
+    """A monotone map of every element, given `n_params` numbers per element.
+
+    `forward(x, params) -> (y, log dy/dx)` and `inverse(y, params) -> (x, log dx/dy)`; `params` has the shape of `x`
+    with one more axis of size `n_params` at the end, the log-derivatives have the shape of `x`, or are None where they
+    vanish everywhere.
+    """
+
+    n_params: int
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor | None]:
+        raise NotImplementedError
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor | None]:
+        raise NotImplementedError
+
+
+class Additive(ElementwiseMap):
+    """`y = x + t`: volume-preserving (NICE, arXiv 1410.8516)."""
+
+    n_params = 1
+
+    def forward(self, x, params):
+        return x + params[..., 0], None
+
+    def inverse(self, y, params):
+        return y - params[..., 0], None
+
+
+class Affine(ElementwiseMap):
+    """`y = (x + t) * exp(l)` with `l = scale(h)`; `params[..., 0] = t`, `params[..., 1] = h`.
+
+    Glow and the published RealNVP code shift first; `shift_first=False` gives `y = x * exp(l) + t`, the form in the
+    RealNVP and MAF papers (arXiv 1605.08803, 1705.07057).
+    """
+
+    n_params = 2
+
+    def __init__(self, scale: nn.Module | None = None, shift_first: bool = True):
+        super().__init__()
+        self.scale = SigmoidScale() if scale is None else scale
+        self.shift_first = shift_first
+
+    def forward(self, x, params):
+        shift, log_scale = params[..., 0], self.scale(params[..., 1])
+        scale = log_scale.exp()
+        return ((x + shift) * scale if self.shift_first else x * scale + shift), log_scale
+
+    def inverse(self, y, params):
+        shift, log_scale = params[..., 0], self.scale(params[..., 1])
+        scale = (-log_scale).exp()
+        return (y * scale - shift if self.shift_first else (y - shift) * scale), -log_scale

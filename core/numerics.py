@@ -1,0 +1,26 @@
+"""Small numerical helpers shared by all layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def sum_over_event(x: Tensor) -> Tensor:
+    """Sums every axis but the first, in float32 or better: (B, ...) -> (B,)."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return x.sum(dim=tuple(range(1, x.ndim)), dtype=dtype) if x.ndim > 1 else x.to(dtype)
+
+
+def zero_ladj(x: Tensor) -> Tensor:
+    """The log-determinant of a volume-preserving map on `x`: (B,) zeros in float32 or better."""
+    return x.new_zeros(x.shape[0], dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def autocast_off(x: Tensor) -> torch.autocast:
+    """A context in which nothing on `x`'s device is autocast: invertible arithmetic keeps its precision there."""
+    return torch.autocast(x.device.type, enabled=False)

@@ -1,0 +1,28 @@
+"""Every loss that the suite trains on, in one place."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def negative_log_likelihood(log_prob: Tensor) -> Tensor:
+    """Mean negative log-likelihood of a batch, in nats: (B,) -> ()."""
+    return -log_prob.mean()
+
+
+def bits_per_dim(log_prob: Tensor, dims: int) -> Tensor:
+    """`-log p / (D log 2)`, elementwise: nats of a discrete log-likelihood to bits per dimension."""
+    return -log_prob / (dims * math.log(2))
+
+
+def importance_weighted_bound(log_weights: Tensor) -> Tensor:
+    """`logsumexp_k(log w_k) - log K` over the first axis (arXiv 1509.00519): (K, B) -> (B,), in nats."""
+    return torch.logsumexp(log_weights, dim=0) - math.log(log_weights.shape[0])
+
+
+def elbo(log_likelihood: Tensor, log_posterior: Tensor, log_prior: Tensor, beta: float = 1.0) -> Tensor:
+    """Evidence lower bound `E[log p(x|z)] - beta (log q(z|x) - log p(z))` per example, in nats."""
+    return log_likelihood - beta * (log_posterior - log_prior)

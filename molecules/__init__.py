@@ -1,0 +1,1 @@
+"""flowsuite.molecules: GraphAF, molecules as autoregressive graph flows, will live here."""

@@ -1,0 +1,1 @@
+"""flowsuite.pointclouds: PointFlow, point clouds by continuous flows, will live here."""

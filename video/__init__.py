@@ -1,0 +1,1 @@
+"""flowsuite.video: VideoFlow, stochastic video prediction with exact likelihood, will live here."""
