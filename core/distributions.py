@@ -29,9 +29,7 @@ class Base(nn.Module):
 
     def log_prob(self, z: Tensor) -> Tensor:
         if tuple(z.shape[1:]) != self.shape:
-            raise ValueError(
-                f"expected latents of shape (N, {', '.join(map(str, self.shape))}), got {tuple(z.shape)}"
-            )
+            raise ValueError(f"expected latents of shape (N, {', '.join(map(str, self.shape))}), got {tuple(z.shape)}")
         return sum_over_event(self._elementwise(at_least_float32(z)))
 
     def sample(self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:

@@ -52,7 +52,7 @@ class Flow(nn.Module):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Data-dependent initialisation (arXiv 1807.03039) from one batch; layers already initialised stay as they are."""
+        """Data-dependent initialisation (arXiv 1807.03039) from one batch; what is initialised already stays."""
         with data_dependent_init():
             self.transform(x, context)
 

@@ -56,7 +56,7 @@ class Compose(Transform):
     Args:
         transforms: the layers, in encoding order.
         reversible: train with activation memory that does not grow with the number of layers, by recomputing every
-            layer's input from its output on the way back (see `flowsuite.core.reversible`). All layers must be bijective.
+            layer's input from its output on the way back (`flowsuite.core.reversible`). All layers must be bijective.
     """
 
     def __init__(self, transforms: Iterable[Transform], reversible: bool = False):
@@ -68,9 +68,7 @@ class Compose(Transform):
         if reversible:
             for transform in self.transforms:
                 if not transform.bijective:
-                    raise ValueError(
-                        f"a reversible chain needs bijective layers, got {type(transform).__name__}"
-                    )
+                    raise ValueError(f"a reversible chain needs bijective layers, got {type(transform).__name__}")
 
     @property
     def bijective(self) -> bool:

@@ -60,9 +60,7 @@ class ImageFlow(Flow):
 
     def check_labels(self, context: Tensor | None) -> None:
         if self.n_classes and context is None:
-            raise ValueError(
-                f"this model is conditional on a class: give labels (N,) in 0..{self.n_classes - 1}"
-            )
+            raise ValueError(f"this model is conditional on a class: give labels (N,) in 0..{self.n_classes - 1}")
 
     def log_prob(self, x, context=None):
         self.check_images(x)

@@ -6,7 +6,6 @@ from torch import nn
 
 from flowsuite.core.layers.actnorm import ActNorm
 from flowsuite.core.layers.affine import Rescale
-from flowsuite.core.layers.channel_affine import ChannelAffine
 from flowsuite.core.layers.conv1x1 import InvertibleConv1x1, InvertibleConv1x1LU
 from flowsuite.core.layers.coupling import Coupling
 from flowsuite.core.layers.elementwise import Additive, Affine
@@ -73,9 +72,7 @@ class Glow(ImageFlow):
             raise ValueError(f'coupling must be "affine" or "additive", got {coupling!r}')
         kinds = [permutation] * levels if isinstance(permutation, str) else list(permutation)
         if len(kinds) != levels or not set(kinds) <= set(PERMUTATIONS):
-            raise ValueError(
-                f"permutation must be one of {', '.join(PERMUTATIONS)}, or a list of {levels} of them"
-            )
+            raise ValueError(f"permutation must be one of {', '.join(PERMUTATIONS)}, or a list of {levels} of them")
 
         def step(channels: int, kind: str) -> FlowStep:
             elementwise = Affine(make_scale(scale)) if coupling == "affine" else Additive()

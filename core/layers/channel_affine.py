@@ -20,9 +20,7 @@ def positions(x: Tensor) -> int:
 
 def check_channels(x: Tensor, channels: int, who: str) -> None:
     if x.ndim < 2 or x.shape[1] != channels:
-        raise ValueError(
-            f"{who} expected {channels} channels on axis 1, got a tensor of shape {tuple(x.shape)}"
-        )
+        raise ValueError(f"{who} expected {channels} channels on axis 1, got a tensor of shape {tuple(x.shape)}")
 
 
 def apply_channel_affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

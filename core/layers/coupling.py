@@ -9,15 +9,12 @@ from flowsuite.core.layers.elementwise import Additive, ElementwiseMap
 from flowsuite.core.numerics import at_least_float32, autocast_off, sum_over_event, zero_ladj
 from flowsuite.core.transform import Transform
 
-
 LAYOUTS = ("interleaved", "contiguous", "contiguous_reversed")
 
 
 def check_layout(layout: str) -> None:
     if layout not in LAYOUTS:
-        raise ValueError(
-            f"unknown layout of coupling parameters {layout!r}: expected one of {', '.join(LAYOUTS)}"
-        )
+        raise ValueError(f"unknown layout of coupling parameters {layout!r}: expected one of {', '.join(LAYOUTS)}")
 
 
 def arrange_params(h: Tensor, n_params: int, layout: str) -> Tensor:
@@ -62,9 +59,7 @@ class Coupling(Transform):
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(conditioner, mapped): the first part has the extra channel when their number is odd."""
         if x.ndim < 2 or x.shape[1] < 2:
-            raise ValueError(
-                f"Coupling needs at least 2 channels on axis 1, got a tensor of shape {tuple(x.shape)}"
-            )
+            raise ValueError(f"Coupling needs at least 2 channels on axis 1, got a tensor of shape {tuple(x.shape)}")
         at = (x.shape[1] + 1) // 2
         first, second = x[:, :at], x[:, at:]
         return (second, first) if self.swap else (first, second)

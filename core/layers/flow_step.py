@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from flowsuite.core.cache import ParameterCache
@@ -47,9 +46,7 @@ class FlowSteps(Compose):
             raise ValueError("the steps of a FlowSteps must all mix channels in the same way")
 
     def _state(self) -> list[Tensor]:
-        return [
-            t for s in self for part in (s.actnorm, s.mixer) for t in (*part.parameters(), *part.buffers())
-        ]
+        return [t for s in self for part in (s.actnorm, s.mixer) for t in (*part.parameters(), *part.buffers())]
 
     def _folded(self) -> tuple[Tensor, Tensor, Tensor]:
         """(K, C, C) weights, (K, C) biases and the sum of all log|det|."""

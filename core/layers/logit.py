@@ -12,7 +12,9 @@ from flowsuite.core.transform import Transform
 
 
 class Logit(Transform):
-    """`z = logit(alpha + (1 - 2 alpha) x)` for x in [0, 1]; log-det per element `softplus(z) + softplus(-z) + log(1 - 2 alpha)`.
+    """`z = logit(alpha + (1 - 2 alpha) x)` for x in [0, 1].
+
+    log-det per element: `softplus(z) + softplus(-z) + log(1 - 2 alpha)`.
 
     RealNVP (arXiv 1605.08803) uses `alpha = 0.05`, MAF and FFJORD 1e-6 on MNIST.
     """

@@ -14,13 +14,13 @@ from flowsuite.core.transform import Transform
 class MultiScale(Transform):
     """Levels with a `Split` between one and the next (RealNVP, arXiv 1605.08803, section 3.6; Glow, 1807.03039).
 
-    The latent is flat, (B, D): what left after the first level, then after the second, ..., then the top. Every part is
-    standard, because splits and `top` standardise. `unflatten` gives the parts in their shapes, `flatten` puts them back.
+    The latent is flat, (B, D): what left after the first level, then after the second, ..., then the top. Every part
+    is standard, because splits and `top` standardise. `unflatten` gives the parts in their shapes, `flatten` undoes it.
 
     Args:
         levels: one transform a level (squeeze included).
         splits: one `Split` fewer.
-        shape: (C, H, W) of the input.
+        shapes: (C, H, W) of what leaves after each level, the top last.
         top: standardises the last latent; None leaves it as it is.
     """
 
@@ -48,9 +48,7 @@ class MultiScale(Transform):
         if z.ndim != 2 or z.shape[1] != self.dims:
             raise ValueError(f"expected latents of shape (N, {self.dims}), got {tuple(z.shape)}")
         sizes = [math.prod(shape) for shape in self.shapes]
-        return [
-            part.unflatten(1, shape) for part, shape in zip(z.split(sizes, dim=1), self.shapes, strict=True)
-        ]
+        return [part.unflatten(1, shape) for part, shape in zip(z.split(sizes, dim=1), self.shapes, strict=True)]
 
     def forward_parts(self, x: Tensor, context: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
         """`(eps, ladj)` of every level: the whole `ladj` is their sum."""

@@ -12,7 +12,7 @@ from flowsuite.core.transform import Transform
 
 
 def standardize(z: Tensor, mean: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
-    """`eps = (z - mean) * exp(-log_std)` and its log-det `-sum(log_std)`, one event of `mean` per example or for all."""
+    """`eps = (z - mean) * exp(-log_std)` and its log-det `-sum(log_std)`; the prior is per example or one for all."""
     with autocast_off(z):
         eps = (z - mean) * (-log_std).exp()
         return eps, -sum_over_event(log_std).expand(z.shape[0])
@@ -75,9 +75,7 @@ class GaussianTop(Transform):
         super().__init__()
         channels = shape[0]
         self.shape, self.n_classes, self.logscale_factor = shape, n_classes, logscale_factor
-        self.net = (
-            (net or EdgeConv2d(2 * channels, 2 * channels, 3, "indicator", zero_init=True)) if learn else None
-        )
+        self.net = (net or EdgeConv2d(2 * channels, 2 * channels, 3, "indicator", zero_init=True)) if learn else None
         if n_classes:
             self.class_weight = nn.Parameter(torch.zeros(n_classes, 2 * channels))
             self.class_bias = nn.Parameter(torch.zeros(2 * channels))
@@ -93,9 +91,7 @@ class GaussianTop(Transform):
                 raise ValueError(
                     f"this model is conditional on a class: pass context=labels (N,) in 0..{self.n_classes - 1}"
                 )
-            embedding = (self.class_weight[y] + self.class_bias) * (
-                self.logscale_factor * self.class_log_scale
-            ).exp()
+            embedding = (self.class_weight[y] + self.class_bias) * (self.logscale_factor * self.class_log_scale).exp()
             embedding = embedding[..., None, None]
             h = embedding.expand(-1, -1, *self.shape[1:]) if h is None else h + embedding
         return None if h is None else h.chunk(2, dim=1)

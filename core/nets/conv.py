@@ -13,9 +13,9 @@ class EdgeConv2d(nn.Module):
     """Same-size odd-kernel convolution that may see where the image ends, with foldable output scale.
 
     `y = (conv(pad(x)) + bias) * exp(f * log_scale)`. With `edge="zeros"` the padding is plain; with "ones" its ring
-    holds ones in every channel (PyTorch ports of Glow); with "indicator" the ring is zero and one more channel, 1 on the
-    ring and 0 inside, joins the input (openai/glow). The last two only add a fixed map to the output, which is computed
-    once per call from the weights instead of padding the batch.
+    holds ones in every channel (PyTorch ports of Glow); with "indicator" the ring is zero and one more channel, 1 on
+    the ring and 0 inside, joins the input (openai/glow). The last two only add a fixed map to the output, which is
+    computed once per call from the weights instead of padding the batch.
 
     Args:
         actnorm: follow the convolution by an `ActNorm` (which is then its bias); folded into the weights.
