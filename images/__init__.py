@@ -2,5 +2,6 @@
 
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.glow import Glow
+from flowsuite.images.reference import from_reference
 
-__all__ = ["Glow", "ImageFlow"]
+__all__ = ["Glow", "ImageFlow", "from_reference"]
