@@ -162,7 +162,8 @@ def test_nan_is_one_line(tmp_path):
     ("arguments", "message"),
     [
         (["fit", "--config", "images/nosuchthing"], "unknown recipe 'images/nosuchthing'"),
-        (["fit", *TOY, "--trainer.nonsense=1"], "nonsense"),
+        (["fit", *TOY, "--trainer.max_epochz=1"], "did you mean --trainer.max_epochs?"),
+        (["fit", *TOY, "--model.flow.width=x"], "model.flow.width: Expected a <class 'int'>. Got value: x"),
         (["fit", "--data=toyflow.ToyData"], "needs a model"),
         (["test", *TOY, "--ckpt_path=best"], "no best.ckpt under runs/run"),
         (["test", *TOY, "--ckpt_path=absent.ckpt"], "no checkpoint at absent.ckpt"),
