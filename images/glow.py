@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 from flowsuite.core.layers.actnorm import ActNorm
 from flowsuite.core.layers.affine import Rescale
@@ -19,12 +19,7 @@ from flowsuite.core.nets.conv import EdgeConv2d, GlowNet
 from flowsuite.core.transform import Compose
 from flowsuite.images.flow import ImageFlow, check_divisible
 
-PERMUTATIONS = {
-    "conv1x1": InvertibleConv1x1,
-    "conv1x1_lu": InvertibleConv1x1LU,
-    "shuffle": Permutation.shuffle,
-    "reverse": Permutation.reverse,
-}
+PERMUTATIONS = ("conv1x1", "conv1x1_lu", "shuffle", "reverse")
 
 
 class Glow(ImageFlow):
@@ -80,7 +75,7 @@ class Glow(ImageFlow):
             layout = "interleaved" if convention == "official" else "contiguous_reversed"
             return FlowStep(
                 _actnorm(channels, convention),
-                PERMUTATIONS[kind](channels),
+                _mixer(channels, kind, convention),
                 Coupling(net, elementwise, layout=layout),
             )
 
@@ -110,11 +105,25 @@ class Glow(ImageFlow):
             nn.init.zeros_(self.classifier.weight)
             nn.init.zeros_(self.classifier.bias)
 
+    def classify(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Class logits (N, n_classes) from latents (N, D): linear in the spatial mean of the raw last latent."""
+        if self.classifier is None:
+            raise ValueError("this Glow has no classifier: build it with classifier=True")
+        top = self.body.top.generate(self.body.unflatten(z)[-1], context)
+        return self.classifier(top.mean(dim=(2, 3)))
+
 
 def _actnorm(channels: int, convention: str) -> ActNorm:
     if convention == "official":
         return ActNorm(channels)
     return ActNorm(channels, parameterization="scale", unbiased=True)
+
+
+def _mixer(channels: int, kind: str, convention: str) -> ChannelAffine:
+    if kind == "conv1x1_lu":
+        return InvertibleConv1x1LU(channels, row_vector=convention == "official")
+    makers = {"conv1x1": InvertibleConv1x1, "shuffle": Permutation.shuffle, "reverse": Permutation.reverse}
+    return makers[kind](channels)
 
 
 def _split(channels: int, convention: str) -> Split:
