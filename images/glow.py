@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from flowsuite.core.layers.actnorm import ActNorm
 from flowsuite.core.layers.affine import Rescale
+from flowsuite.core.layers.channel_affine import ChannelAffine
 from flowsuite.core.layers.conv1x1 import InvertibleConv1x1, InvertibleConv1x1LU
 from flowsuite.core.layers.coupling import Coupling
 from flowsuite.core.layers.elementwise import Additive, Affine

@@ -14,7 +14,7 @@ GLOW = "flowsuite.images.Glow"
 
 
 def convert_port(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]):
-    """rosinality/glow-pytorch. Needs `size` (one number, or height and width); the rest has defaults or is in the weights.
+    """rosinality/glow-pytorch. `config` gives `size` (one number, or height and width) and `n_bits` (5 if absent).
 
     That code builds its last level with the LU convolution whatever was asked for: every level's kind is read off its
     weights.

@@ -81,7 +81,7 @@ def check_port_initialization(flow, inputs, outputs, dtype, rtol):
 
 
 def check_gradient_norms(flow, gradients, config, params, outputs, rtol):
-    """The norm of every parameter's gradient, through the converter itself: renames the parameters by their gradients."""
+    """The norm of every parameter's gradient; the converter itself says which of ours is which of theirs."""
     from flowsuite.images.reference import convert_reference
 
     tags = {name: torch.full(np.shape(value), float(i)) for i, (name, value) in enumerate(params.items())}
