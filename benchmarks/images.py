@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.peers import CouplingNet, Size, nflows_glow, normflows_glow
@@ -144,9 +143,7 @@ def memory(args: argparse.Namespace) -> str:
             row += [f"{kept / 2**20:.1f}", f"{milliseconds:.0f}"]
         lines.append(row)
     columns = ["K", "plain MiB", "plain ms", "reversible MiB", "reversible ms"]
-    return table(
-        f"Memory that autograd keeps against depth ({size.image}x{size.image}x3, L2, width 64)", columns, lines
-    )
+    return table(f"Memory that autograd keeps, by depth ({size.image}x{size.image}x3, L2, width 64)", columns, lines)
 
 
 def throughput(args: argparse.Namespace) -> str:

@@ -1,4 +1,4 @@
-"""The same Glow in nflows and normflows: plain 1x1 convolutions, affine couplings, coupling nets 3x3-1x1-3x3 with ReLU."""
+"""The same Glow in nflows and normflows: plain 1x1 convolutions, affine couplings, nets 3x3-1x1-3x3 with ReLU."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def run(folder: Path) -> Section:
             (folder / "real.png", "64 real digits of the test set, for comparison"),
             (
                 folder / "temperatures.png",
-                "the same latents at temperatures 0, .25, .5, .6, .7, .8, .9, 1 (top to bottom)",
+                "the same latents at temperature 0, .25, .5, .6, .7, .8, .9, 1",
             ),
             (folder / "between.png", "from one real digit to another through latent space: linear, spherical"),
             (folder / "reconstruction.png", "real digits, decode(encode(.)), difference"),

@@ -61,7 +61,7 @@ class Coupling(Transform):
         if x.ndim < 2 or x.shape[1] < 2:
             raise ValueError(f"Coupling needs at least 2 channels on axis 1, got a tensor of shape {tuple(x.shape)}")
         at = (x.shape[1] + 1) // 2
-        first, second = x[:, :at], x[:, at:]
+        first, second = x.split([at, x.shape[1] - at], dim=1)
         return (second, first) if self.swap else (first, second)
 
     def _merge(self, a: Tensor, b: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowsuite.core.layers.channel_affine import apply_channel_affine
+
 
 def patches(x: Tensor, kernel_size: int) -> Tensor:
     """What a zero-padded kernel sees at every position: (B, H, W, C) -> (B * H * W, k * k * C), channels fastest."""
@@ -114,15 +116,6 @@ class WideToNarrow(torch.autograd.Function):
         return grad_x, grad_weight, grad.sum((0, 1, 2))
 
 
-def pointwise(x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
-    """1x1 convolution of (B, C, H, W) as one matrix product, channels last."""
-    batch, channels, height, width = x.shape
-    y = torch.addmm(bias, x.permute(0, 2, 3, 1).reshape(-1, channels), weight.T)
-    if relu:
-        y = y.relu_()  # before any view is taken: in-place work on a view makes autograd copy
-    return y.view(batch, height, width, -1).permute(0, 3, 1, 2)
-
-
 def use_patches(x: Tensor) -> bool:
     """Where the products of patches win: eager float32 or float64 on a CPU."""
     return x.device.type == "cpu" and x.dtype != torch.bfloat16 and not torch.is_autocast_enabled("cpu")
@@ -141,7 +134,7 @@ def conv2d(
         if kernel_size > 1 and weight.shape[1] < weight.shape[0]:
             return NarrowToWide.apply(x, weight, bias, edge_weight, relu)
         if kernel_size == 1:
-            return pointwise(x, weight[:, :, 0, 0], bias, relu)
+            return apply_channel_affine(x, weight[:, :, 0, 0], bias, relu)
         y = WideToNarrow.apply(x, weight, bias)
     else:
         y = F.conv2d(x, weight, bias, padding=kernel_size // 2)
