@@ -1,7 +1,7 @@
 """Finds the reference cases: every `NAME.json` with a `case_kind` and its `NAME.npz` under `FLOWSUITE_REFERENCE`.
 
-A module that checks a kind says `pytestmark = pytest.mark.reference_kind("maf")` (several kinds may be named); every test
-in it with an argument `reference_case` then runs once for each case of these kinds, wherever and however many they are.
+A module that checks a kind says `pytestmark = pytest.mark.reference_kind("maf")` (several kinds may be named); every
+test in it with an argument `reference_case` then runs once for each case of these kinds, however many they are.
 """
 
 from __future__ import annotations
