@@ -82,7 +82,7 @@ def convert_maf(
 def convert_spline(
     state_dict: Mapping[str, Tensor], config: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
-    """Raw spline parameters `widths`, `heights` (N, K) and `derivatives` (N, K - 1) as a `SplineFlow` on N dimensions."""
+    """Raw spline parameters `widths`, `heights` (N, K), `derivatives` (N, K - 1) as a `SplineFlow` on N dimensions."""
     missing = [name for name in ("widths", "heights", "derivatives") if name not in state_dict]
     if missing:
         raise ValueError(
