@@ -57,7 +57,7 @@ class ImageDataModule(FlowDataModule):
 
     def make_dataset(self, split):
         if split == "test" or self.has_validation:
-            return self._shaped(self.source(split))
+            return self._prepared(self.source(split), split)
         if "train" not in self._sources:
             self._sources["train"] = self.source("train")
         whole = self._sources["train"]
@@ -68,12 +68,18 @@ class ImageDataModule(FlowDataModule):
             )
         order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(self.split_seed))
         chosen = order[: self.validation] if split == "val" else order[self.validation :]
-        return self._shaped(whole.subset(chosen.sort().values))
+        return self._prepared(whole.subset(chosen.sort().values), split)
 
-    def _shaped(self, dataset):
-        if self.pad_to or self.tile:
+    def _prepared(self, dataset, split: str):
+        # In the data set, not on the device: the loader seeds what happens here, so that a resumed run repeats it.
+        if split == "train":
+            dataset.transform = self.prepare_training
+        elif self.pad_to or self.tile:
             dataset.transform = self.pad_and_tile
         return dataset
+
+    def prepare_training(self, x: Tensor) -> Tensor:
+        return self.augment(self.pad_and_tile(x))
 
     def pad_and_tile(self, x: Tensor) -> Tensor:
         """`pad_to` and `tile` on a batch (B, C, H, W)."""
@@ -90,16 +96,10 @@ class ImageDataModule(FlowDataModule):
         return x
 
     def augment(self, x: Tensor) -> Tensor:
-        """What happens to a batch of training images on its device; override for augmentations of your own."""
+        """What happens to a batch of training images; override for augmentations of your own."""
         if self.shift:
             x = random_shift(x, self.shift)
         return random_flip(x) if self.flip else x
-
-    def on_after_batch_transfer(self, batch, dataloader_idx):
-        if self.trainer is not None and self.trainer.training:
-            images, labels = batch
-            return self.augment(images), labels
-        return batch
 
 
 class DownloadableModule(ImageDataModule):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
 SPLITS = ("train", "val", "test")
 
@@ -52,10 +52,4 @@ class FlowDataModule(pl.LightningDataModule):
             shuffle=shuffle,
             drop_last=drop_last,
             num_workers=self.num_workers,
-            collate_fn=collate,
         )
-
-
-def collate(batch):
-    """Stacks a list of items; a tuple, stacked by the data set's own `__getitems__`, is left alone."""
-    return batch if isinstance(batch, tuple) else default_collate(batch)
