@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from flowsuite.core.objective import bits_per_dim, importance_weighted_bound
-from flowsuite.core.training.data import collate
+from flowsuite.core.training.loader import FlowLoader
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.levels import encode_levels, has_levels
 
@@ -64,7 +63,7 @@ def batches(dataset, batch_size: int, progress: str = "", num_workers: int = 0) 
     """Batches of a data set in its order, with a progress bar if `progress` names one."""
     from tqdm import tqdm
 
-    loader = DataLoader(dataset, batch_size=batch_size, collate_fn=collate, num_workers=num_workers)
+    loader = FlowLoader(dataset, batch_size, "test", num_workers=num_workers)
     return iter(tqdm(loader, desc=progress, unit="batch", disable=not progress))
 
 
