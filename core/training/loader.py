@@ -45,6 +45,8 @@ class FlowLoader:
         collate: from a list of items to a batch.
     """
 
+    batch_sampler = None  # Lightning looks for it wherever there is a sampler
+
     def __init__(
         self,
         dataset: Dataset,
