@@ -4,4 +4,13 @@ from flowsuite.images.flow import ImageFlow
 from flowsuite.images.glow import Glow
 from flowsuite.images.reference import from_reference
 
-__all__ = ["Glow", "ImageFlow", "from_reference"]
+__all__ = ["Glow", "ImageFlow", "ImageFlowModule", "from_reference"]
+
+
+def __getattr__(name: str):
+    # Lightning takes seconds to import, and a flow is used without it.
+    if name == "ImageFlowModule":
+        from flowsuite.images.module import ImageFlowModule
+
+        return ImageFlowModule
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
