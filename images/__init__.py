@@ -2,6 +2,7 @@
 
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.glow import Glow
+from flowsuite.images.realnvp import RealNVP
 from flowsuite.images.reference import from_reference
 
-__all__ = ["Glow", "ImageFlow", "from_reference"]
+__all__ = ["Glow", "ImageFlow", "RealNVP", "from_reference"]
