@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from flowsuite.core.layers.elementwise import Additive, Affine
 from flowsuite.core.layers.logit import Logit
@@ -11,6 +12,7 @@ from flowsuite.core.layers.permute import Permutation
 from flowsuite.core.layers.scale import LearnedTanhScale, make_scale
 from flowsuite.core.layers.split import Split
 from flowsuite.core.layers.squeeze import ORDERED_CELLS, Squeeze2d
+from flowsuite.core.nets.resnet import WeightNormConv2d
 from flowsuite.core.transform import Compose, Transform
 from flowsuite.images.flow import ImageFlow, check_divisible
 from flowsuite.images.realnvp_coupling import ChannelCoupling, CheckerboardCoupling
@@ -36,7 +38,7 @@ class RealNVP(ImageFlow):
         batch_norm: batch norm in the nets and after every coupling; without it the log-scale has a learned offset.
         skip: the nets' heads read a sum over all blocks.
         bottleneck: 1x1, 3x3, 1x1 residual blocks instead of two 3x3.
-        coupling: "affine"; "additive" makes the first two couplings of every three additive (the published `use_aff=0`).
+        coupling: "affine"; "additive" makes the first two of every three couplings additive (published: `use_aff=0`).
         scale: "learned_tanh" (published), or a scale map of `flowsuite.core.layers.scale` such as "tanh", whose slope
             and bound are fixed, or "bounded_sigmoid".
         bn_lag: weight of the batch in the statistics that training normalises with, the rest being the running
@@ -120,6 +122,16 @@ class RealNVP(ImageFlow):
             shapes.append((channels, height, width))
         body = MultiScale(levels, [Split() for _ in range(n_scales - 1)], shapes)
         super().__init__(image_shape, n_bits, preprocess=Logit(alpha), body=body)
+
+    def penalized_parameters(self) -> list[nn.Parameter]:
+        """What the published training penalises: magnitudes of weight norm and scales of checkerboard couplings."""
+        found = []
+        for module in self.modules():
+            if isinstance(module, WeightNormConv2d) and module.magnitude is not None:
+                found.append(module.magnitude)
+            elif isinstance(module, CheckerboardCoupling):
+                found += [scale.scale for scale in module.map.modules() if isinstance(scale, LearnedTanhScale)]
+        return found
 
 
 def reorder_cells(channels: int) -> Permutation:

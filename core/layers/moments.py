@@ -11,7 +11,7 @@ from flowsuite.core.layers.actnorm import initializing
 class MovingMoments(nn.Module):
     """Running mean and population variance of C channels, and the statistics that training normalises with.
 
-    `running <- (1 - momentum) * running + momentum * batch`, updated by `blend` (RealNVP, arXiv 1605.08803, appendix E).
+    `running <- (1 - momentum) * running + momentum * batch`, moved by `blend` (RealNVP, arXiv 1605.08803, section 3.7).
 
     With `lag = 0` training uses the batch's own statistics. With `lag > 0` it uses the published code's mixture
     `(lag * batch + (1 - lag) * running) / (1 - lag**(step + 1))`, in which gradients reach only the batch's part: a

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from flowsuite.core.layers.squeeze import Squeeze2d
 from flowsuite.images.reference import from_reference
 from flowsuite.images.reference_realnvp import our_name
