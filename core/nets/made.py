@@ -18,8 +18,8 @@ class MaskedLinear(nn.Linear):
     """A linear map whose unit of degree m sees inputs of degree <= m, or < m if `strict`.
 
     The degrees are buffers; what follows from them is set up again when a checkpoint is loaded: the mask, and for
-    sequential evaluation (`flowsuite.core.nets.made_steps`) the order of inputs and units by degree, and `in_counts[d]`,
-    `out_counts[d]`, how many of them have a degree <= d.
+    sequential evaluation (`flowsuite.core.nets.made_steps`) the order of inputs and units by degree, and
+    `in_counts[d]`, `out_counts[d]`, how many of them have a degree <= d.
     """
 
     def __init__(self, in_degrees: Tensor, out_degrees: Tensor, strict: bool = False):

@@ -73,9 +73,7 @@ class MADESteps:
 
     def __init__(self, net: MADE, weights: list[tuple[Tensor, Tensor]], context: Tensor | None = None):
         layers = [layer for layer in net.modules() if isinstance(layer, MaskedLinear)]
-        self.layers = dict(
-            (layer, _SortedLinear(layer, *pair)) for layer, pair in zip(layers, weights, strict=True)
-        )
+        self.layers = {layer: _SortedLinear(layer, *pair) for layer, pair in zip(layers, weights, strict=True)}
         self.net, self.degree = net, 0
         self.shifts = {}
         if net.context is not None:
