@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from flowsuite.core.layers.actnorm import ActNorm
 from flowsuite.core.layers.affine import Rescale
@@ -109,6 +110,27 @@ class Glow(ImageFlow):
             self.classifier = nn.Linear(channels, n_classes)
             nn.init.zeros_(self.classifier.weight)
             nn.init.zeros_(self.classifier.bias)
+
+    def class_logits(self, top: Tensor, context: Tensor) -> Tensor:
+        """The classifier's logits (N, n_classes) from the last standard latent (N, C, H, W), and its labels (N,).
+
+        The classifier sees the spatial mean of the latent as it was before its prior standardised it, so the logits
+        of an image do not depend on the label.
+        """
+        if self.classifier is None:
+            raise ValueError("this Glow has no classifier: build it with classifier=True")
+        return self.classifier(self.body.top.generate(top, context).mean((2, 3)))
+
+    def log_prob_and_logits(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """`log_prob` (N,) and the classifier's logits (N, n_classes), in one pass."""
+        self.check_images(x)
+        self.check_labels(context)
+        eps, ladj = self.transform(x, context)
+        return self.base.log_prob(eps) + ladj, self.class_logits(self.body.unflatten(eps)[-1], context)
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Logits (N, n_classes) of images without labels."""
+        return self.log_prob_and_logits(x, torch.zeros(x.shape[0], dtype=torch.int64, device=x.device))[1]
 
 
 def _actnorm(channels: int, convention: str) -> ActNorm:

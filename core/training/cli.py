@@ -1,0 +1,182 @@
+"""The `flowsuite` command. Only the standard library is imported here: help must answer at once."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+
+USAGE = """\
+flowsuite: normalizing-flow generative models with exact likelihoods
+
+  flowsuite fit       train a model from a recipe           flowsuite fit --config images/demo
+  flowsuite validate  figures on the validation set         flowsuite validate --config images/demo --ckpt_path best
+  flowsuite test      figures on the test set               flowsuite test --config images/demo --ckpt_path best
+  flowsuite predict   log-likelihood of every test example  flowsuite predict --config images/demo --ckpt_path best
+  flowsuite sample    generate from a checkpoint            flowsuite sample --ckpt_path model.ckpt --num 64 --out samples
+  flowsuite recipes   list what can be trained              flowsuite recipes
+  flowsuite import    reference weights to a checkpoint     flowsuite import KIND w.pt --config c.json --out model.ckpt
+  flowsuite demo      train the demo recipes, make a page   flowsuite demo
+{domains}
+`flowsuite COMMAND --help` says more. Errors are one line; FLOWSUITE_DEBUG=1 shows where they come from.
+"""
+
+TRAIN_HELP = """\
+flowsuite {command}: {what}
+
+  flowsuite {command} --config RECIPE [options]
+
+  --config NAME|FILE        a recipe (see `flowsuite recipes`) or a YAML file; may be given more than once
+  --ckpt_path last|best|PATH
+                            {checkpoint}
+  --model CLASS, --model.init_args.NAME VALUE        the model and its options
+  --data CLASS, --data.init_args.NAME VALUE          the data and their options
+  --trainer.NAME VALUE      options of the Lightning trainer: max_epochs, devices, strategy, precision, ...
+  --seed_everything N       the seed (0)
+  --allow '[PACKAGE]'       packages besides flowsuite whose classes a checkpoint may name
+{more}  --print_config            print the whole configuration and stop
+  --help-all                every option there is
+
+Examples:
+{examples}
+"""
+
+FIT = {
+    "what": "train a model",
+    "checkpoint": "go on exactly where that checkpoint was written",
+    "more": "  --weights CHECKPOINT      start from these weights (fine-tuning)\n",
+    "examples": """\
+  flowsuite fit --config images/demo
+  flowsuite fit --config images/demo --model.init_args.optimizer.init_args.lr 2e-4 --trainer.max_epochs 20
+  flowsuite fit --config images/demo --ckpt_path last
+  flowsuite fit --config images/demo --trainer.devices 2 --trainer.strategy ddp
+Runs are kept under runs/RECIPE/version_N: TensorBoard logs, config.yaml, checkpoints/best.ckpt and last.ckpt.
+Ctrl-C writes last.ckpt first.""",
+}
+
+
+def evaluation(command: str, what: str) -> dict[str, str]:
+    return {
+        "what": what,
+        "checkpoint": "the weights; without --config and --model also the model",
+        "more": "",
+        "examples": f"  flowsuite {command} --config images/demo --ckpt_path best",
+    }
+
+
+TRAIN = {
+    "fit": FIT,
+    "validate": evaluation("validate", "figures of a checkpoint on the validation set"),
+    "test": evaluation("test", "figures of a checkpoint on the test set"),
+    "predict": evaluation("predict", "log-likelihood in nats of every test example, to log_prob.npz"),
+}
+
+# command -> module with `main(argv) -> int | None`
+COMMANDS = {
+    "sample": "flowsuite.core.training.sampling",
+    "import": "flowsuite.core.training.importing",
+    "demo": "flowsuite.core.training.demo",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command line; the exit code: 0 for success, 1 for an error, 2 for a wrong command, 130 for Ctrl-C."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return dispatch(argv) or 0
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("FLOWSUITE_DEBUG", "0") not in ("", "0"):
+            raise
+        print(f"flowsuite: error: {summary(error)}", file=sys.stderr)
+        return 1
+
+
+def summary(error: Exception) -> str:
+    """The message of an error on one line, with the kind of error where the message alone says little."""
+    text = " ".join(str(error).split())
+    if isinstance(error, (ValueError, FileNotFoundError, NotImplementedError)) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def dispatch(argv: list[str]) -> int | None:
+    if not argv or argv[0] in ("--help", "-h", "help"):
+        print(usage())
+        return 0
+    command, rest = argv[0], argv[1:]
+    if command == "--version":
+        from importlib.metadata import version
+
+        print(version("flowsuite"))
+        return 0
+    if command in TRAIN:
+        return train(command, rest)
+    if command == "recipes":
+        return recipes(rest)
+    if command in COMMANDS:
+        return call_main(COMMANDS[command], command, rest)
+    from flowsuite.core.training.recipes import domains
+
+    known = domains()
+    if command in known:
+        return call_main(f"flowsuite.{command}.commands", command, rest)
+    close = difflib.get_close_matches(command, [*TRAIN, *COMMANDS, "recipes", *known], n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "; see flowsuite --help"
+    print(f"flowsuite: error: unknown command {command!r}{hint}", file=sys.stderr)
+    return 2
+
+
+def usage() -> str:
+    from flowsuite.core.training.recipes import domains
+
+    found = [name for name in domains() if has_module(f"flowsuite.{name}", "commands")]
+    lines = [f"  flowsuite {name} COMMAND{' ' * max(1, 12 - len(name))}tools of this domain" for name in found]
+    return USAGE.format(domains="".join(f"{line}\n" for line in lines))
+
+
+def has_module(package: str, name: str) -> bool:
+    """Whether a package has a module of this name; neither is imported."""
+    spec = importlib.util.find_spec(package)
+    folders = (spec.submodule_search_locations if spec else None) or []
+    return any(os.path.isfile(os.path.join(folder, f"{name}.py")) for folder in folders)
+
+
+def call_main(module: str, command: str, argv: list[str]) -> int | None:
+    package, _, name = module.rpartition(".")
+    if not has_module(package, name):
+        raise ValueError(f"there is no command {command!r} in this installation")
+    return importlib.import_module(module).main(argv)
+
+
+def train(command: str, argv: list[str]) -> int:
+    if any(argument in ("--help", "-h") for argument in argv):
+        print(TRAIN_HELP.format(command=command, **TRAIN[command]))
+        return 0
+    from flowsuite.core.training.lightning_cli import run
+
+    return run([command, *("--help" if argument == "--help-all" else argument for argument in argv)])
+
+
+def recipes(argv: list[str]) -> int:
+    from flowsuite.core.training.recipes import recipes_table
+
+    if any(argument in ("--help", "-h") for argument in argv):
+        print("flowsuite recipes: name, model, data, hardware and published figure of every packaged recipe")
+        print("Example: flowsuite recipes, then flowsuite fit --config NAME")
+        return 0
+    if argv:
+        raise ValueError(f"flowsuite recipes takes no arguments, got {' '.join(argv)}")
+    print(recipes_table())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The packaged recipes: complete, commented configurations, called `<domain>/<name>`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import pkgutil
+from pathlib import Path
+
+FIELDS = ("what", "data", "hardware", "published")
+
+
+def domains() -> list[str]:
+    """The packages beside `flowsuite.core`, found without importing them."""
+    import flowsuite
+
+    found = {module.name for module in pkgutil.iter_modules(flowsuite.__path__)} | set(_editable_packages())
+    return sorted(found - {"core"})
+
+
+def _editable_packages() -> list[str]:
+    """An editable install maps package names to folders in a finder, which `pkgutil` does not ask."""
+    import sys
+
+    packages = []
+    for finder in sys.meta_path:
+        mapping = getattr(sys.modules.get(getattr(finder, "__module__", "")), "MAPPING", {})
+        packages += [name.split(".")[1] for name in mapping if name.startswith("flowsuite.")]
+    return packages
+
+
+def package_folder(domain: str) -> Path | None:
+    """Where `flowsuite.<domain>` lies; the package is not imported."""
+    spec = importlib.util.find_spec(f"flowsuite.{domain}")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def list_recipes() -> dict[str, Path]:
+    """All recipes by name."""
+    found = {}
+    for domain in domains():
+        folder = package_folder(domain)
+        if folder is not None:
+            found.update({f"{domain}/{path.stem}": path for path in sorted((folder / "recipes").glob("*.yaml"))})
+    return found
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe, or of a configuration given by its path."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    recipes = list_recipes()
+    key = name.removesuffix(".yaml")
+    if key in recipes:
+        return recipes[key]
+    close = difflib.get_close_matches(key, recipes, n=3, cutoff=0.4)
+    close = close or [other for other in recipes if key in other][:3]
+    hint = f"; did you mean {' or '.join(close)}?" if close else "; `flowsuite recipes` lists them"
+    raise ValueError(f"unknown recipe {name!r}, and no file of that name{hint}")
+
+
+def recipe_name(path: str | Path) -> str:
+    """What runs of this configuration are called: `<domain>/<name>` for a recipe, else the file's name."""
+    path = Path(path).resolve()
+    for name, recipe in list_recipes().items():
+        if recipe.resolve() == path:
+            return name
+    return path.stem
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """The `# what:`, `# data:`, `# hardware:` and `# published:` lines of a recipe."""
+    header = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, colon, text = line.lstrip("# ").partition(":")
+        if line.startswith("#") and colon and name in FIELDS:
+            header[name] = text.strip()
+    return header
+
+
+def recipes_table() -> str:
+    """Name and header of every recipe, in columns."""
+    rows = [("recipe", *FIELDS)]
+    for name, path in list_recipes().items():
+        header = read_header(path)
+        rows.append((name, *(header.get(field, "-") for field in FIELDS)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    rows.insert(1, tuple("-" * width for width in widths))
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
