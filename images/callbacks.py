@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytorch_lightning as pl
 import torch
 
@@ -10,7 +12,7 @@ from flowsuite.images.realnvp import RealNVP
 
 
 class FitWhitening(pl.Callback):
-    """Fits the whitening layer of a `NICE` to the training images before the first step, once.
+    """Fits the whitening layer of a `NICE`, where it has one, to the training images before the first step, once.
 
     The fit is part of the checkpoint, so a resumed run keeps it. Rank 0 reads the whole training set and sends the
     result to the others.
@@ -18,9 +20,9 @@ class FitWhitening(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         flow = pl_module.flow
-        if not isinstance(flow, NICE) or flow.whitening is None:
-            raise ValueError(f'FitWhitening needs a NICE with whitening "zca" or "pca", got {type(flow).__name__}')
-        if flow.whitening.fitted:
+        if not isinstance(flow, NICE):
+            raise ValueError(f"FitWhitening needs a NICE, got {type(flow).__name__}")
+        if flow.whitening is None or flow.whitening.fitted:
             return
         if trainer.datamodule is None:
             raise ValueError("FitWhitening needs a data module, whose training images it reads")
@@ -32,10 +34,11 @@ class FitWhitening(pl.Callback):
 
 
 class RealNVPPenalty(pl.Callback):
-    """The published L2 penalty: `coefficient` times the sum of squares of all weight-norm magnitudes and of the
-    scales of checkerboard couplings (arXiv 1605.08803; tensorflow/models, real_nvp).
+    """The published L2 penalty of RealNVP: `coefficient` times the sum of squares of all weight-norm magnitudes and of
+    the scales of checkerboard couplings, beside the loss in nats per image (arXiv 1605.08803; tensorflow/models).
 
-    Its gradient is added before clipping, so the logged likelihood stays a likelihood.
+    `ImageFlowModule` minimises bits/dim, so the penalty is divided by `D log 2` like the likelihood. Its gradient is
+    added before clipping; the logged likelihood stays a likelihood.
     """
 
     def __init__(self, coefficient: float = 5e-5):
@@ -49,6 +52,7 @@ class RealNVPPenalty(pl.Callback):
 
     @torch.no_grad()
     def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        weight = self.coefficient / (pl_module.flow.dims * math.log(2))
         for parameter in pl_module.flow.penalized_parameters():
             if parameter.grad is not None:
-                parameter.grad.add_(parameter, alpha=2 * self.coefficient)
+                parameter.grad.add_(parameter, alpha=2 * weight)

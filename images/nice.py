@@ -26,8 +26,9 @@ class NICE(ImageFlow):
 
     Args:
         image_shape: (C, H, W).
-        hidden_layers: ReLU layers of each coupling's MLP: one number for each coupling (and so their number).
-        hidden_units: width of the hidden layers, one number for all or one a coupling.
+        couplings: number of couplings.
+        hidden_layers: ReLU layers of a coupling's MLP, one number for all or one a coupling.
+        hidden_units: width of these layers, one number for all or one a coupling.
         base: density of the latent, "logistic" or "normal".
         tile: first put even indices in one half and odd indices in the other.
         data_range: pixels are scaled to this interval, (0, 1) or (-1, 1); bits/dim do not depend on it.
@@ -43,7 +44,8 @@ class NICE(ImageFlow):
     def __init__(
         self,
         image_shape: tuple[int, int, int] = (1, 28, 28),
-        hidden_layers: Sequence[int] = (5, 5, 5, 5),
+        couplings: int = 4,
+        hidden_layers: int | Sequence[int] = 5,
         hidden_units: int | Sequence[int] = 1000,
         base: str = "logistic",
         tile: bool = True,
@@ -54,15 +56,21 @@ class NICE(ImageFlow):
         n_bits: int = 8,
     ):
         dims = image_shape[0] * image_shape[1] * image_shape[2]
-        units = [hidden_units] * len(hidden_layers) if isinstance(hidden_units, int) else list(hidden_units)
+        if dims < 2 or couplings < 1:
+            raise ValueError(f"NICE needs images of at least 2 values and a coupling, got {dims} and {couplings}")
+        depths = _one_each(hidden_layers, couplings, "hidden_layers")
+        widths = _one_each(hidden_units, couplings, "hidden_units")
         low, high = data_range
-        _check(dims, hidden_layers, units, low, high, whitening)
+        if not low < high:
+            raise ValueError(f"data_range must be (low, high) with low < high, got ({low}, {high})")
+        if whitening not in ("none", "zca", "pca"):
+            raise ValueError(f'whitening must be "none", "zca" or "pca", got {whitening!r}')
         layers: list[Transform] = [Flatten(image_shape)]
         if whitening != "none":
             layers.append(Whitening(dims, whitening, damping))
         if tile:
             layers.append(EvenOdd())
-        for depth, width in zip(hidden_layers, units, strict=True):
+        for depth, width in zip(depths, widths, strict=True):
             net = MLP((dims + 1) // 2, dims // 2, [width] * depth, init_range=init_range)
             layers += [Coupling(net), Reverse()]
         layers.append(DiagonalScale(dims))
@@ -93,14 +101,8 @@ class NICE(ImageFlow):
         return (-self.body[-1].log_scale).exp().sort(descending=True).values
 
 
-def _check(dims: int, layers: Sequence[int], units: Sequence[int], low: float, high: float, whitening: str) -> None:
-    if dims < 2:
-        raise ValueError(f"NICE needs images of at least 2 values, got {dims}")
-    if not layers or min(layers) < 0:
-        raise ValueError(f"hidden_layers must give the depth of at least one coupling, got {list(layers)}")
-    if len(units) != len(layers):
-        raise ValueError(f"hidden_units must be one number or one for each of {len(layers)} couplings, got {units}")
-    if not low < high:
-        raise ValueError(f"data_range must be (low, high) with low < high, got ({low}, {high})")
-    if whitening not in ("none", "zca", "pca"):
-        raise ValueError(f'whitening must be "none", "zca" or "pca", got {whitening!r}')
+def _one_each(value: int | Sequence[int], couplings: int, name: str) -> list[int]:
+    values = [value] * couplings if isinstance(value, int) else list(value)
+    if len(values) != couplings or min(values) < 0:
+        raise ValueError(f"{name} must be one number or one for each of the {couplings} couplings, got {value}")
+    return values

@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -49,10 +50,10 @@ def trainer(tmp_path, callback, **options):
 
 
 def test_whitening_is_fitted_once(tmp_path):
-    flow = NICE(SHAPE, hidden_layers=[1], hidden_units=4, whitening="zca")
+    flow = NICE(SHAPE, couplings=1, hidden_layers=1, hidden_units=4, whitening="zca")
     trainer(tmp_path, FitWhitening()).fit(Module(flow), datamodule=Images(16))
     assert flow.whitening.fitted
-    expected = NICE(SHAPE, hidden_layers=[1], hidden_units=4, whitening="zca")
+    expected = NICE(SHAPE, couplings=1, hidden_layers=1, hidden_units=4, whitening="zca")
     expected.fit_whitening([Images(16).dataset("train").tensors[0]])
     torch.testing.assert_close(flow.whitening.matrix, expected.whitening.matrix, rtol=1e-4, atol=1e-4)
     flow.whitening.mean.zero_()
@@ -60,10 +61,12 @@ def test_whitening_is_fitted_once(tmp_path):
     assert not flow.whitening.mean.any()
 
 
-def test_whitening_needs_a_model_that_whitens(tmp_path):
-    flow = NICE(SHAPE, hidden_layers=[1], hidden_units=4)
-    with pytest.raises(ValueError, match="needs a NICE with whitening"):
+def test_whitening_needs_a_nice(tmp_path):
+    flow = RealNVP(SHAPE, n_scales=1, base_dim=2, residual_blocks=1)
+    with pytest.raises(ValueError, match="needs a NICE, got RealNVP"):
         trainer(tmp_path, FitWhitening()).fit(Module(flow), datamodule=Images(16))
+    flow = NICE(SHAPE, couplings=1, hidden_layers=1, hidden_units=4)
+    trainer(tmp_path, FitWhitening()).fit(Module(flow), datamodule=Images(16))
 
 
 def test_penalty_adds_its_gradient():
@@ -71,7 +74,7 @@ def test_penalty_adds_its_gradient():
     for parameter in flow.parameters():
         parameter.grad = torch.zeros_like(parameter)
     RealNVPPenalty(0.5).on_before_optimizer_step(None, SimpleNamespace(flow=flow), None)
-    penalty = 0.5 * sum(p.square().sum() for p in flow.penalized_parameters())
+    penalty = 0.5 * sum(p.square().sum() for p in flow.penalized_parameters()) / (16 * math.log(2))
     for parameter in flow.parameters():
         (expected,) = torch.autograd.grad(penalty, parameter, retain_graph=True, allow_unused=True)
         expected = torch.zeros_like(parameter) if expected is None else expected
@@ -79,6 +82,6 @@ def test_penalty_adds_its_gradient():
 
 
 def test_penalty_needs_a_realnvp(tmp_path):
-    flow = NICE(SHAPE, hidden_layers=[1], hidden_units=4)
+    flow = NICE(SHAPE, couplings=1, hidden_layers=1, hidden_units=4)
     with pytest.raises(ValueError, match="needs a RealNVP, got NICE"):
         trainer(tmp_path, RealNVPPenalty()).fit(Module(flow), datamodule=Images(16))

@@ -13,7 +13,7 @@ SHAPE = (1, 4, 4)
 
 def make(shape=SHAPE, **options):
     torch.manual_seed(0)
-    flow = NICE(shape, **{"hidden_layers": [2, 1, 1], "hidden_units": 8, "init_range": 0.5, **options}).double()
+    flow = NICE(shape, **{"couplings": 3, "hidden_layers": [2, 1, 1], "hidden_units": 8, "init_range": 0.5, **options}).double()
     with torch.no_grad():
         flow.body[-1].log_scale.uniform_(-1, 1)
     return flow
@@ -49,7 +49,7 @@ def test_log_det_is_that_of_the_jacobian(options):
 
 
 def test_couplings_alternate_their_halves():
-    flow = make(tile=False, hidden_layers=[1, 1])
+    flow = make(tile=False, couplings=2, hidden_layers=1)
     y = torch.rand(1, 16, dtype=torch.float64)
     a, b = y[:, :8], y[:, 8:]
     first, second = flow.body[1].net, flow.body[3].net
@@ -73,7 +73,7 @@ def test_prior_in_closed_form(base):
 
 def test_bits_per_dim_do_not_depend_on_the_range(images):
     """Where the first map only rescales, the other range is undone by the diagonal scale and a shift of biases."""
-    unit, wide = make(hidden_layers=[0], tile=False), make(hidden_layers=[0], tile=False, data_range=(-1.0, 1.0))
+    unit, wide = make(couplings=1, hidden_layers=0, tile=False), make(couplings=1, hidden_layers=0, tile=False, data_range=(-1.0, 1.0))
     with torch.no_grad():
         for flow in (unit, wide):
             flow.body[1].net.linears[0].weight.zero_()
@@ -89,7 +89,7 @@ def test_bits_per_dim_do_not_depend_on_the_range(images):
 def test_published_conversion_from_nats():
     """MNIST's 1980.50 nats on [0, 1] are 4.36 bits/dim; CIFAR-10's 5371.78 on [-1, 1] are 4.48."""
     for nats, dims, span, bpd in ((1980.50, 784, 1, 4.36), (5371.78, 3072, 2, 4.48)):
-        flow = NICE((1, 1, dims), hidden_layers=[0], data_range=(0.0, float(span)))
+        flow = NICE((1, 1, dims), couplings=1, hidden_layers=0, data_range=(0.0, float(span)))
         x_density = torch.tensor([nats])
         constant = flow.transform[1](torch.zeros(1, 1, 1, dims))[1]
         dequantization = flow.dequantize(torch.zeros(1, 1, 1, dims, dtype=torch.uint8))[1]
@@ -123,7 +123,7 @@ def test_importance_spectrum_is_sorted_and_complete():
 
 
 def test_published_initialisation():
-    flow = NICE((1, 8, 8), hidden_layers=[2], hidden_units=50)
+    flow = NICE((1, 8, 8), couplings=1, hidden_layers=2, hidden_units=50)
     net = flow.body[2].net
     assert max(w.weight.abs().max() for w in net.linears) <= 0.01
     assert not any(w.bias.any() for w in net.linears)
@@ -167,8 +167,8 @@ def test_trains(images):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hidden_layers": []}, "at least one coupling"),
-        ({"hidden_units": [8, 8]}, "one for each of 3 couplings"),
+        ({"couplings": 0}, "and a coupling"),
+        ({"hidden_units": [8, 8]}, "one for each of the 3 couplings"),
         ({"data_range": (1.0, 0.0)}, "low < high"),
         ({"whitening": "yes"}, '"none", "zca" or "pca"'),
         ({"base": "cauchy"}, "unknown base density 'cauchy'"),
