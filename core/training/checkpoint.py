@@ -48,7 +48,9 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
 
 def check_checkpoint(checkpoint: Any, path: str | os.PathLike = "this file") -> None:
     if not isinstance(checkpoint, dict) or "flowsuite" not in checkpoint or "state_dict" not in checkpoint:
-        raise CheckpointError(f"{path} is not a flowsuite checkpoint: expected one written by `flowsuite fit` or import")
+        raise CheckpointError(
+            f"{path} is not a flowsuite checkpoint: expected one written by `flowsuite fit` or import"
+        )
 
 
 def check_same_model(checkpoint: Mapping[str, Any], module: nn.Module) -> None:

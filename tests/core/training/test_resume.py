@@ -30,6 +30,7 @@ def module() -> FlowModule:
 def fit(folder, callbacks=(), ckpt_path=None, workers=0, **options) -> FlowModule:
     pl.seed_everything(3)
     model = module()
+    callbacks = [*callbacks, Started()] if ckpt_path else callbacks
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=EPOCHS,
@@ -58,6 +59,14 @@ def assert_same(a: dict, b: dict) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return state(fit(tmp_path_factory.mktemp("whole")))
+
+
+class Started(pl.Callback):
+    """Makes sure that a resumed run does not begin at the beginning, which would end with the same weights too."""
+
+    def on_train_start(self, trainer, pl_module):
+        assert trainer.global_step > 0
+        assert pl_module.flow_initialized
 
 
 class Snapshot(pl.Callback):
@@ -132,7 +141,8 @@ def test_killed_run_resumes_from_the_command_line(tmp_path):
     kill = ["--trainer.callbacks+=toyflow.SignalAt", "--trainer.callbacks.batch=9"]
     code, output = run_cli([*arguments, *kill], tmp_path / "killed")
     assert code == -9, output
-    code, output = run_cli([*arguments, "--ckpt_path", "last"], tmp_path / "killed")
+    arguments += ["--ckpt_path", "last", "--trainer.callbacks+=test_resume.Started"]
+    code, output = run_cli(arguments, tmp_path / "killed")
     assert code == 0, output
     last = "runs/run/version_0/checkpoints/last.ckpt"
     a, b = (torch.load(tmp_path / name / last, weights_only=True) for name in ("whole", "killed"))

@@ -1,0 +1,120 @@
+"""`flowsuite import`: weights of a public implementation to a checkpoint of ours."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flowsuite.core.training.checkpoint import BASE_MODULE, CheckpointError, save_flow_checkpoint
+from flowsuite.core.training.cli import has_module
+from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.recipes import domains
+
+EXAMPLE = """example:
+  flowsuite import rosinality-glow model.pt --config config.json --out glow.ckpt
+  flowsuite sample --ckpt_path glow.ckpt --num 16 --temperature 0.7 --out faces
+Weights: .pt or .pth (tensors only, nothing in it is run), .safetensors, or .npz. The configuration holds the
+implementation's own hyper-parameters by their own names."""
+
+
+def converters() -> dict[str, ModuleType]:
+    """The `reference` module that converts each kind; every domain may have one, with `CONVERTERS` by kind."""
+    found = {}
+    for domain in domains():
+        if has_module(f"flowsuite.{domain}", "reference"):
+            module = importlib.import_module(f"flowsuite.{domain}.reference")
+            found.update(dict.fromkeys(module.CONVERTERS, module))
+    return found
+
+
+def module_class(reference: ModuleType) -> str:
+    """The class path of the `FlowModule` of a domain: named `MODULE` there, or the one in its `module.py`."""
+    if hasattr(reference, "MODULE"):
+        return reference.MODULE
+    package = reference.__name__.rpartition(".")[0]
+    if has_module(package, "module"):
+        name = f"{package}.module"
+        for cls in vars(importlib.import_module(name)).values():
+            if isinstance(cls, type) and issubclass(cls, FlowModule) and cls.__module__ == name:
+                return f"{name}.{cls.__name__}"
+    return BASE_MODULE
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from .pt, .pth, .safetensors or .npz. Nothing in the file is run."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}")
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            weights = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        parameters = {name.removeprefix("param/"): w for name, w in weights.items() if name.startswith("param/")}
+        return parameters or weights
+    if path.suffix == ".safetensors":
+        try:
+            from safetensors.torch import load_file
+        except ImportError:
+            raise ValueError(f"{path} needs the package safetensors: pip install safetensors") from None
+        return load_file(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise CheckpointError(
+            f"{path} is refused: it is damaged, or holds more than tensors ({str(error).splitlines()[0][:120]})"
+        ) from None
+    for name in ("state_dict", "model", "model_state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    if not isinstance(content, Mapping) or not all(isinstance(w, Tensor) for w in content.values()):
+        raise CheckpointError(f"{path} is not a state_dict: expected tensors by name")
+    return dict(content)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no configuration at {path}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: line {error.lineno}: {error.msg}") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} must hold a JSON object of hyper-parameters, got {type(config).__name__}")
+    return config
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        "flowsuite import",
+        description="Turn the weights of a public implementation into a checkpoint of ours.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kind", metavar="KIND", help="the implementation, such as rosinality-glow")
+    parser.add_argument("weights", type=Path, help="its weights")
+    parser.add_argument("--config", type=Path, required=True, help="its hyper-parameters, JSON")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    options = parser.parse_args(argv)
+    known = converters()
+    if options.kind not in known:
+        close = difflib.get_close_matches(options.kind, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"unknown kind {options.kind!r}: expected one of {', '.join(known)}{hint}")
+    weights, config = read_weights(options.weights), read_config(options.config)
+    reference = known[options.kind]
+    try:
+        class_path, init_args, state_dict = reference.convert_reference(options.kind, weights, config)
+    except KeyError as error:
+        raise ValueError(f"{options.weights} and {options.config} are not of kind {options.kind}: no {error}") from None
+    save_flow_checkpoint(options.out, class_path, init_args, state_dict, module_class(reference))
+    print(f"{options.out}: {class_path}, {sum(w.numel() for w in state_dict.values()):,} numbers")
+    return 0

@@ -1,0 +1,135 @@
+"""`flowsuite sample`: generate from a checkpoint of any domain, on any number of devices."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from flowsuite.core.training.checkpoint import load_module
+from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.seeding import fold_seed
+
+HELP = "Generate from a checkpoint: samples are written to a folder in the format of the model's domain."
+EXAMPLE = """examples:
+  flowsuite sample --ckpt_path model.ckpt --num 64 --temperature 0.7 --out samples
+  flowsuite sample --ckpt_path model.ckpt --num 50000 --batch_size 500 --devices 4 --out samples
+  flowsuite sample --ckpt_path model.ckpt --num 16 --class 3 --out threes
+The samples depend on --seed, --num and --batch_size, not on --devices."""
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "flowsuite sample", description=HELP, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--ckpt_path", required=True, help="checkpoint written by fit or import")
+    add("--num", type=int, default=64, help="number of samples (64)")
+    add("--temperature", type=float, default=1.0, help="factor on the standard latents (1.0)")
+    add("--out", type=Path, required=True, help="folder to write to; made if it is not there")
+    add("--batch_size", type=int, default=64, help="samples generated at a time (64)")
+    add("--seed", type=int, default=0, help="seed of the random numbers (0)")
+    add("--devices", type=int, default=1, help="GPUs, or processes where there is no GPU (1)")
+    add("--class", dest="label", type=int, help="class label, for models that are conditional on one")
+    add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
+    add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes the checkpoint may name")
+    return parser
+
+
+def check(options: argparse.Namespace) -> None:
+    for name in ("num", "batch_size", "devices"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
+    if not 0 <= options.temperature < float("inf"):
+        raise ValueError(f"--temperature must be a number >= 0, got {options.temperature}")
+    if options.label is not None and options.label < 0:
+        raise ValueError(f"--class must be at least 0, got {options.label}")
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"--out must be a folder, {options.out} is a file")
+    if torch.cuda.is_available() and options.devices > torch.cuda.device_count():
+        raise ValueError(f"--devices {options.devices}: there are {torch.cuda.device_count()} GPUs")
+    if not os.path.isfile(options.ckpt_path):
+        raise FileNotFoundError(f"no checkpoint at {options.ckpt_path}")
+
+
+def context_of(module: FlowModule, label: int | None, n: int, device: torch.device) -> torch.Tensor | None:
+    """`n` copies of a class label; models without classes take none."""
+    if label is None:
+        return None
+    classes = getattr(module.flow, "n_classes", 0)
+    if not 0 <= label < classes:
+        known = f"its classes are 0..{classes - 1}" if classes else "this model is not conditional on a class"
+        raise ValueError(f"--class {label}: {known}")
+    return torch.full((n,), label, device=device)
+
+
+@torch.no_grad()
+def batches(module: FlowModule, options: argparse.Namespace, rank: int) -> Iterator[tuple[int, int]]:
+    """Generates and writes the batches that are this process's; gives (first sample, number) of each.
+
+    Batch number `i` draws from a generator seeded by `(seed, i)`, whoever computes it.
+    """
+    device = next(module.parameters()).device
+    for index, first in enumerate(range(0, options.num, options.batch_size)):
+        if index % options.devices != rank:
+            continue
+        n = min(options.batch_size, options.num - first)
+        generator = torch.Generator(device).manual_seed(fold_seed(options.seed, "sample", index))
+        samples = module.generate(n, context_of(module, options.label, n, device), options.temperature, generator)
+        module.save_samples(samples, options.out, first)
+        yield first, n
+
+
+def device_of(rank: int) -> torch.device:
+    return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def load(options: argparse.Namespace, rank: int) -> FlowModule:
+    return load_module(options.ckpt_path, device_of(rank), not options.raw_weights, options.allow)
+
+
+def worker(rank: int, options: argparse.Namespace, progress: str) -> None:
+    """One process of several; what it has done it appends to its file in the folder `progress`."""
+    module = load(options, rank)
+    with open(Path(progress) / str(rank), "a", encoding="ascii") as file:
+        for _, n in batches(module, options, rank):
+            print(n, file=file, flush=True)
+
+
+def run_parallel(options: argparse.Namespace) -> Iterator[int]:
+    """Starts a process a device, and gives the number of samples done since the last time."""
+    with tempfile.TemporaryDirectory() as progress:
+        processes = torch.multiprocessing.spawn(worker, (options, progress), options.devices, join=False)
+        done, running = 0, True
+        while running:
+            running = not processes.join(timeout=0.2)
+            total = sum(int(n) for path in Path(progress).iterdir() for n in path.read_text().split())
+            yield total - done
+            done = total
+
+
+def main(argv: list[str]) -> int:
+    options = parser().parse_args(argv)
+    check(options)
+    from rich.progress import Progress
+
+    begin = time.perf_counter()
+    if options.devices == 1:
+        module = load(options, 0)
+        context_of(module, options.label, 1, torch.device("cpu"))
+        steps = (n for _, n in batches(module, options, 0))
+    else:
+        context_of(load_module(options.ckpt_path, "cpu", allow=options.allow), options.label, 1, torch.device("cpu"))
+        steps = run_parallel(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with Progress() as progress:
+        task = progress.add_task("sampling", total=options.num)
+        for n in steps:
+            progress.advance(task, n)
+    print(f"{options.num} samples in {options.out} ({time.perf_counter() - begin:.1f} s)")
+    return 0
