@@ -23,16 +23,21 @@ from flowsuite.core.layers.flow_step import FlowStep, FlowSteps
 from flowsuite.core.layers.logit import Logit
 from flowsuite.core.layers.multiscale import MultiScale
 from flowsuite.core.layers.permute import Permutation
+from flowsuite.core.layers.reorder import EvenOdd, Flatten, Reverse
 from flowsuite.core.layers.scale import SCALES, make_scale
 from flowsuite.core.layers.spline import RationalQuadraticSpline
 from flowsuite.core.layers.split import GaussianTop, Split
 from flowsuite.core.layers.squeeze import Squeeze2d
+from flowsuite.core.layers.whitening import Whitening
 from flowsuite.core.maf import MAF
 from flowsuite.core.nets.conv import EdgeConv2d, GlowNet
 from flowsuite.core.nets.made import MADE
 from flowsuite.core.nets.mlp import MLP
 from flowsuite.core.transform import Compose, Inverse, Transform
 from flowsuite.images.glow import Glow
+from flowsuite.images.nice import NICE
+from flowsuite.images.realnvp import RealNVP
+from flowsuite.images.realnvp_coupling import ChannelCoupling, CheckerboardCoupling
 
 BATCH = 5
 
@@ -103,6 +108,30 @@ def batch_norm(channels, **options):
     layer.running_mean.normal_()
     layer.running_var.uniform_(0.5, 2.0)
     return layer
+
+
+def whitening(kind):
+    layer = Whitening(5, kind).double()
+    layer.fit([torch.randn(50, 5) @ torch.randn(5, 5) + 3])
+    return layer
+
+
+def move_averages(module):
+    """Running averages away from 0 and 1."""
+    for name, buffer in module.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(0, 0.3)
+        elif name.endswith("running_var"):
+            buffer.uniform_(0.5, 2.0)
+    return module
+
+
+def realnvp(shape, **options):
+    options = {"n_scales": 2, "base_dim": 3, "residual_blocks": 1, **options}
+    return move_averages(RealNVP(shape, **options).continuous.transform)
+
+
+NETS = {"batch_norm": True, "lag": 0.0, "width": 4, "blocks": 1}
 
 
 def spline(**options):
@@ -199,7 +228,24 @@ CASES = [
     Case("gaussian-top-classes", lambda: GaussianTop((3, 4, 2), learn=False, n_classes=4), (3, 4, 2), 4),
     Case("gaussian-top-fixed", lambda: GaussianTop((3, 4, 2), learn=False), (3, 4, 2)),
     Case("multiscale", multiscale, (1, 4, 4), inert=TOP),
-    # Assembled flows, between floats. RealNVP and NICE belong here, one line each.
+    Case("flatten", lambda: Flatten((2, 4, 6)), (2, 4, 6)),
+    Case("index-reversal", lambda: Reverse(), VECTOR),
+    Case("even-odd", lambda: EvenOdd(), VECTOR),
+    Case("whitening-zca", lambda: whitening("zca"), VECTOR),
+    Case("whitening-pca", lambda: whitening("pca"), VECTOR),
+    # RealNVP's couplings, batch norm included.
+    Case("realnvp-channels", lambda: move_averages(ChannelCoupling(4, Additive(), True, **NETS)), IMAGE),
+    Case(
+        "realnvp-checkerboard",
+        lambda: move_averages(CheckerboardCoupling((2, 3, 4), Affine(make_scale("learned_tanh")), 1, **NETS)),
+        (2, 3, 4),
+    ),
+    # Assembled flows, between floats.
+    Case("nice", lambda: NICE((1, 2, 4), 2, [1, 2], 8).continuous.transform, (1, 2, 4)),
+    Case("nice-odd", lambda: NICE((1, 1, 5), 2, 1, 8, tile=False).continuous.transform, (1, 1, 5)),
+    Case("realnvp", lambda: realnvp((1, 4, 2)), (1, 4, 2), unit=True),
+    Case("realnvp-additive", lambda: realnvp((1, 4, 2), coupling="additive", residual_blocks=0), (1, 4, 2), unit=True),
+    Case("realnvp-plain", lambda: realnvp((1, 4, 4), batch_norm=False, skip=False), (1, 4, 4), unit=True),
     Case("glow", lambda: Glow((1, 8, 4), levels=2, steps=2, width=8).continuous.transform, (1, 8, 4), inert=TOP),
     Case(
         "glow-port-additive",
