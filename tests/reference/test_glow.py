@@ -38,7 +38,8 @@ def numbered(group, prefix):
 @pytest.mark.reference_kind("rosinality-glow")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_port(reference_case, dtype):
-    config, params, inputs, outputs = reference_case
+    case = reference_case
+    config, params, inputs, outputs = case.config, case.param, case.input, case.output
     rtol = 1e-9 if dtype == torch.float64 else 1e-4
     flow = from_reference("rosinality-glow", params, config).to(dtype)
     if "x" in inputs:
@@ -97,7 +98,8 @@ def check_gradient_norms(flow, gradients, config, params, outputs, rtol):
 @pytest.mark.reference_kind("openai-glow")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_official(reference_case, dtype):
-    config, params, inputs, outputs = reference_case
+    case = reference_case
+    config, params, inputs, outputs = case.config, case.param, case.input, case.output
     flow = from_reference("openai-glow", params, config).to(dtype)
     log_rtol = 1e-5 if dtype == torch.float64 else 1e-4
     labels = torch.as_tensor(inputs["y"]).long() if config["ycond"] else None
