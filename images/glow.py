@@ -40,7 +40,7 @@ class Glow(ImageFlow):
         classifier: add a zero-initialised linear classifier on the spatial mean of the last latent (`classify`).
         scale: scale map of affine couplings: "sigmoid" (published), "bounded_sigmoid", "tanh" or "exp".
         convention: "official" (openai/glow) or "port" (rosinality/glow-pytorch: coupling nets without actnorm and
-            border channel, contiguous halves with the scale first, actnorm that stores its scale).
+            border channel, actnorm that stores its scale).
         reversible: train with activation memory that does not grow with `steps`.
 
     Shapes: images (N, C, H, W) uint8; latents (N, C*H*W), standard normal: `body.unflatten` gives them by level.
@@ -74,11 +74,10 @@ class Glow(ImageFlow):
         def step(channels: int, kind: str) -> FlowStep:
             elementwise = Affine(make_scale(scale)) if coupling == "affine" else Additive()
             net = GlowNet(channels // 2, channels // 2 * elementwise.n_params, width, convention)
-            layout = "interleaved" if convention == "official" else "contiguous_reversed"
             return FlowStep(
                 _actnorm(channels, convention),
                 _mixer(channels, kind, convention),
-                Coupling(net, elementwise, layout=layout),
+                Coupling(net, elementwise),
             )
 
         blocks, splits, shapes = [], [], []
@@ -144,8 +143,8 @@ def _mixer(channels: int, kind: str, convention: str) -> ChannelAffine:
 
 def _split(channels: int, convention: str) -> Split:
     if convention == "official":
-        return Split(EdgeConv2d(channels, 2 * channels, 3, "indicator", zero_init=True), "interleaved")
-    return Split(EdgeConv2d(channels, 2 * channels, 3, "ones", zero_init=True), "contiguous")
+        return Split(EdgeConv2d(channels, 2 * channels, 3, "indicator", zero_init=True))
+    return Split(EdgeConv2d(channels, 2 * channels, 3, "ones", zero_init=True))
 
 
 def _top_net(channels: int, convention: str) -> nn.Module:

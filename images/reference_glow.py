@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -60,7 +60,9 @@ def convert_official(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]
         for step in range(steps):
             _official_step(weights, f"model/{level}/{step}", out, _step(level, step), permutation)
         if level < levels - 1:
-            _official_conv(weights, f"model/pool{level}/conv", out, f"{_body()}.splits.{level}.net")
+            split = f"{_body()}.splits.{level}.net"
+            _official_conv(weights, f"model/pool{level}/conv", out, split)
+            _reorder_outputs(out, split, _deinterleave)
     top = f"{_body()}.top"
     if "model/prior/p/W" in weights:
         _official_conv(weights, "model/prior/p", out, f"{top}.net")
@@ -124,12 +126,26 @@ def _port_step(weights, theirs: str, out: dict[str, Tensor], ours: str, lu: bool
         for part in ("weight", "bias"):
             out[f"{ours}.2.net.layers.{i}.{part}"] = weights[f"{theirs}.coupling.net.{layer}.{part}"]
     _port_zero_conv(weights, f"{theirs}.coupling.net.4", out, f"{ours}.2.net.layers.2")
+    if out[f"{ours}.2.net.layers.2.bias"].numel() == out[f"{ours}.0.shift"].numel():  # affine: the scale comes first
+        _reorder_outputs(out, f"{ours}.2.net.layers.2", lambda rows: rows.roll(rows.shape[0] // 2, 0))
 
 
 def _port_zero_conv(weights, theirs: str, out: dict[str, Tensor], ours: str) -> None:
     out[f"{ours}.weight"] = weights[f"{theirs}.conv.weight"]
     out[f"{ours}.bias"] = weights[f"{theirs}.conv.bias"]
     out[f"{ours}.log_scale"] = weights[f"{theirs}.scale"].flatten()
+
+
+def _reorder_outputs(out: dict[str, Tensor], conv: str, reorder: Callable[[Tensor], Tensor]) -> None:
+    """Reorders the output channels of a convolution."""
+    for name in ("weight", "bias", "log_scale", "edge_weight"):
+        if f"{conv}.{name}" in out:
+            out[f"{conv}.{name}"] = reorder(out[f"{conv}.{name}"])
+
+
+def _deinterleave(rows: Tensor) -> Tensor:
+    """Even entries, then odd ones: (shift, scale) pairs to all shifts before all scales."""
+    return torch.cat((rows[0::2], rows[1::2]))
 
 
 def _official_step(weights, theirs: str, out: dict[str, Tensor], ours: str, permutation: str) -> None:
@@ -146,7 +162,10 @@ def _official_step(weights, theirs: str, out: dict[str, Tensor], ours: str, perm
         out[f"{ours}.1.order"] = torch.arange(out[f"{ours}.0.shift"].numel()).flip(0)
     for i, layer in enumerate(("l_1", "l_2")):
         _official_conv(weights, f"{theirs}/f1/{layer}", out, f"{ours}.2.net.layers.{i}")
-    _official_conv(weights, f"{theirs}/f1/l_last", out, f"{ours}.2.net.layers.2")
+    last = f"{ours}.2.net.layers.2"
+    _official_conv(weights, f"{theirs}/f1/l_last", out, last)
+    if out[f"{last}.bias"].numel() == out[f"{ours}.0.shift"].numel():  # affine
+        _reorder_outputs(out, last, _deinterleave)
 
 
 def _official_actnorm(weights, theirs: str, out: dict[str, Tensor], ours: str) -> None:

@@ -65,17 +65,17 @@ class Case:
     compiles: bool = True
 
 
-def mlp_coupling(dims, mapping, swap=False, layout="interleaved", context=0):
+def mlp_coupling(dims, mapping, swap=False, context=0):
     first = (dims + 1) // 2
     given, mapped = (dims - first, first) if swap else (first, dims - first)
     net = MLP(given, mapped * mapping.n_params, [16], context_features=context)
-    return Coupling(net, mapping, swap=swap, layout=layout, conditional=bool(context))
+    return Coupling(net, mapping, swap=swap, conditional=bool(context))
 
 
-def conv_coupling(channels, mapping, swap=False, layout="interleaved"):
+def conv_coupling(channels, mapping, swap=False):
     first = (channels + 1) // 2
     given, mapped = (channels - first, first) if swap else (first, channels - first)
-    return Coupling(GlowNet(given, mapped * mapping.n_params, 8), mapping, swap=swap, layout=layout)
+    return Coupling(GlowNet(given, mapped * mapping.n_params, 8), mapping, swap=swap)
 
 
 def conv1d_coupling(channels, mapping):
@@ -172,8 +172,6 @@ CASES = [
     Case("coupling-additive", lambda: mlp_coupling(4, Additive()), (4,)),
     *(Case(f"coupling-{s}", lambda s=s: mlp_coupling(5, Affine(make_scale(s))), (5,)) for s in SCALES),
     Case("coupling-scale-first", lambda: mlp_coupling(5, Affine(shift_first=False), swap=True), (5,)),
-    Case("coupling-contiguous", lambda: mlp_coupling(6, Affine(), layout="contiguous"), (6,)),
-    Case("coupling-contiguous-reversed", lambda: mlp_coupling(6, Affine(), layout="contiguous_reversed"), (6,)),
     Case("coupling-spline", lambda: mlp_coupling(5, spline()), (5,)),
     Case("coupling-spline-swap", lambda: mlp_coupling(5, spline(identity_at_zero=True), swap=True), (5,)),
     Case("coupling-context", lambda: mlp_coupling(5, Affine(), context=3), (5,), (3,)),
@@ -183,7 +181,6 @@ CASES = [
     Case("coupling-spline-1d", lambda: conv1d_coupling(4, spline()), (4, 3)),
     Case("coupling-image", lambda: conv_coupling(4, Affine()), IMAGE),
     Case("coupling-image-odd-swap", lambda: conv_coupling(3, Additive(), swap=True), (3, 4, 2)),
-    Case("coupling-image-reversed", lambda: conv_coupling(4, Affine(), layout="contiguous_reversed"), IMAGE),
     Case("coupling-image-spline", lambda: conv_coupling(4, spline()), IMAGE),
     Case(
         "checkerboard-affine",
