@@ -27,18 +27,6 @@ def patches(x: Tensor, kernel_size: int) -> Tensor:
     return windows.reshape(batch * height * width, kernel_size**2 * channels)
 
 
-def sum_patches(columns: Tensor, shape: torch.Size, kernel_size: int) -> Tensor:
-    """The adjoint of `patches`: (B * H * W, k * k * C) -> (B, H, W, C)."""
-    batch, height, width, channels = shape
-    pad = kernel_size // 2
-    columns = columns.view(batch, height, width, kernel_size, kernel_size, channels)
-    x = columns.new_zeros(batch, height + 2 * pad, width + 2 * pad, channels)
-    for i in range(kernel_size):
-        for j in range(kernel_size):
-            x[:, i : i + height, j : j + width] += columns[:, :, :, i, j]
-    return x[:, pad : pad + height, pad : pad + width]
-
-
 @functools.lru_cache(maxsize=64)
 def ring_patches(height: int, width: int, kernel_size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """What a kernel sees of a ring of ones around a zero image: (H * W, k * k)."""
@@ -46,6 +34,16 @@ def ring_patches(height: int, width: int, kernel_size: int, device: torch.device
     with torch.inference_mode(False):  # kept across calls: must be an ordinary tensor
         image = F.pad(torch.zeros(1, 1, height, width, dtype=dtype, device=device), [pad] * 4, value=1.0)
         return F.unfold(image, kernel_size)[0].T.contiguous()
+
+
+def transposed(weight: Tensor) -> Tensor:
+    """The kernel of the transposed convolution: (O, C, k, k) -> (C, O, k, k), turned by 180 degrees."""
+    return weight.flip(2, 3).transpose(0, 1)
+
+
+def kernel_matrix(weight: Tensor) -> Tensor:
+    """(O, C, k, k) as the matrix (k * k * C, O) that `patches` are multiplied by."""
+    return weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
 
 
 class NarrowToWide(torch.autograd.Function):
@@ -56,42 +54,41 @@ class NarrowToWide(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, edge_weight, relu):
-        x = x.permute(0, 2, 3, 1)
-        out_channels, _, kernel_size, _ = weight.shape
-        matrix = weight.permute(2, 3, 1, 0).reshape(-1, out_channels)
-        if edge_weight is not None:
-            matrix = torch.cat((matrix, edge_weight.reshape(out_channels, -1).T))
-        ctx.kernel_size, ctx.has_edge = kernel_size, edge_weight is not None
-        y = torch.addmm(bias, NarrowToWide.columns(ctx, x), matrix)
+        batch, _, height, width = x.shape
+        ctx.has_edge = edge_weight is not None
+        matrix = kernel_matrix(weight)
+        if ctx.has_edge:
+            matrix = torch.cat((matrix, kernel_matrix(edge_weight)))
+        y = torch.addmm(bias, NarrowToWide.columns(x, weight.shape[2], ctx.has_edge), matrix)
         if relu:
             y.relu_()
-        ctx.save_for_backward(x, matrix, y if relu else None)
-        return y.view(*x.shape[:3], out_channels).permute(0, 3, 1, 2)
+        ctx.save_for_backward(x, weight, y if relu else None)
+        return y.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
     @staticmethod
-    def columns(ctx, x):
-        columns = patches(x, ctx.kernel_size)
-        if ctx.has_edge:
-            batch, height, width, _ = x.shape
-            ring = ring_patches(height, width, ctx.kernel_size, x.device, x.dtype)
-            columns = torch.cat((columns, ring.expand(batch, -1, -1).reshape(len(columns), -1)), dim=1)
-        return columns
+    def columns(x, kernel_size, has_edge):
+        columns = patches(x.permute(0, 2, 3, 1), kernel_size)
+        if not has_edge:
+            return columns
+        batch, _, height, width = x.shape
+        ring = ring_patches(height, width, kernel_size, x.device, x.dtype)
+        return torch.cat((columns, ring.expand(batch, -1, -1).reshape(len(columns), -1)), dim=1)
 
     @staticmethod
     def backward(ctx, grad):
-        x, matrix, rectified = ctx.saved_tensors
-        k, channels, out_channels = ctx.kernel_size, x.shape[3], grad.shape[1]
-        grad = grad.permute(0, 2, 3, 1).reshape(-1, out_channels)
+        x, weight, rectified = ctx.saved_tensors
+        out_channels, channels, k, _ = weight.shape
+        rows = grad.permute(0, 2, 3, 1).reshape(-1, out_channels)
         if rectified is not None:
-            grad = torch.ops.aten.threshold_backward(grad, rectified, 0)
-        grad_matrix = NarrowToWide.columns(ctx, x).T @ grad
-        inner = k * k * channels
-        grad_weight = grad_matrix[:inner].view(k, k, channels, out_channels).permute(3, 2, 0, 1)
-        grad_edge = grad_matrix[inner:].T.reshape(out_channels, 1, k, k) if ctx.has_edge else None
+            rows = torch.ops.aten.threshold_backward(rows, rectified, 0)
+        grad_matrix = NarrowToWide.columns(x, k, ctx.has_edge).T @ rows
+        grad_weight = grad_matrix[: k * k * channels].view(k, k, channels, out_channels).permute(3, 2, 0, 1)
+        grad_edge = grad_matrix[k * k * channels :].T.reshape(out_channels, 1, k, k) if ctx.has_edge else None
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = sum_patches(grad @ matrix[:inner].T, x.shape, k).permute(0, 3, 1, 2)
-        return grad_x, grad_weight, grad.sum(0), grad_edge, None
+            grad = rows.view(x.shape[0], *x.shape[2:], out_channels).permute(0, 3, 1, 2)
+            grad_x = F.conv2d(grad, transposed(weight), padding=k // 2)
+        return grad_x, grad_weight, rows.sum(0), grad_edge, None
 
 
 class WideToNarrow(torch.autograd.Function):
@@ -106,14 +103,12 @@ class WideToNarrow(torch.autograd.Function):
     def backward(ctx, grad):
         x, weight = ctx.saved_tensors
         out_channels, channels, k, _ = weight.shape
-        grad = grad.permute(0, 2, 3, 1)
         x = x.permute(0, 2, 3, 1)
-        columns = patches(grad, k)  # offset (i, j) of these meets the kernel at (k-1-i, k-1-j)
-        matrix = weight.flip(2, 3).permute(2, 3, 0, 1).reshape(-1, channels)
-        grad_x = (columns @ matrix).view(x.shape).permute(0, 3, 1, 2)
-        grad_matrix = columns.T @ x.reshape(-1, channels)
+        columns = patches(grad.permute(0, 2, 3, 1), k)
+        grad_x = (columns @ kernel_matrix(transposed(weight))).view(x.shape).permute(0, 3, 1, 2)
+        grad_matrix = columns.T @ x.reshape(-1, channels)  # of the transposed kernel
         grad_weight = grad_matrix.view(k, k, out_channels, channels).permute(2, 3, 0, 1).flip(2, 3)
-        return grad_x, grad_weight, grad.sum((0, 1, 2))
+        return grad_x, grad_weight, grad.sum((0, 2, 3))
 
 
 def use_patches(x: Tensor) -> bool:
