@@ -30,7 +30,7 @@ FLOWS = {
     "coupling-affine": lambda: Flow(Compose([affine_coupling(i % 2) for i in range(4)]), StandardNormal(2)),
     "coupling-spline": lambda: Flow(Compose([spline_coupling(i % 2) for i in range(4)]), StandardNormal(2)),
     "coupling-masked": lambda: Flow(Compose([masked(i % 2) for i in range(4)]), StandardNormal(2)),
-    "maf": lambda: MAF(2, 3, 16, batch_norm=True, scale="tanh"),
+    "maf": lambda: MAF(2, 2, 16, batch_norm=True, scale="tanh"),
     "maf-spline": lambda: MAF(2, 3, 16, elementwise="spline"),
     "iaf-spline": lambda: MAF(2, 2, 16, elementwise="spline", direction="iaf"),
 }
@@ -43,7 +43,7 @@ def test_integrates_to_one(name):
     flow = FLOWS[name]().double().eval()
     for p in flow.parameters():
         p.add_(0.1 * torch.randn_like(p))
-    edge, points = 12.0, 481
+    edge, points = 20.0, 601
     axis = torch.linspace(-edge, edge, points, dtype=torch.float64)
     density = flow.log_prob(torch.cartesian_prod(axis, axis)).exp().view(points, points)
     assert torch.trapezoid(torch.trapezoid(density, axis), axis) == pytest.approx(1, abs=2e-3)
