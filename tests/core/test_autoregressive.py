@@ -164,5 +164,9 @@ def test_wrong_arguments_are_named():
         MAF(4, direction="up")
     with pytest.raises(ValueError, match=r"initial_layer\.weight"):
         from_reference("maf", {}, {"kind": "affine"})
+    autoregressive = pytest.importorskip("nflows.transforms.autoregressive")
+    normed = autoregressive.MaskedAffineAutoregressiveTransform(3, 8, use_batch_norm=True)
+    with pytest.raises(ValueError, match=r"no place in a MADE: blocks\.0\.batch_norm_layers"):
+        from_reference("maf", normed.state_dict(), {"kind": "affine"})
     with pytest.raises(ValueError, match="missing: heights, derivatives"):
         from_reference("rq-spline", {"widths": torch.zeros(3, 4)}, {})

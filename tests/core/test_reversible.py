@@ -9,6 +9,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from flowsuite.core.layers.actnorm import ActNorm
+from flowsuite.core.layers.batchnorm import MovingBatchNorm
 from flowsuite.core.layers.conv1x1 import InvertibleConv1x1
 from flowsuite.core.layers.coupling import Coupling
 from flowsuite.core.layers.elementwise import Affine
@@ -125,6 +126,24 @@ def test_frozen_parameters_and_constant_inputs():
             assert p.grad is None and q.grad is None
         else:
             torch.testing.assert_close(q.grad, p.grad, rtol=1e-8, atol=1e-10)
+
+
+def test_gradients_under_autocast():
+    """Inputs recovered in float32 pass through the same bfloat16 networks."""
+    plain, reversible = plain_and_reversible(glow_steps, torch.float32)
+    x = torch.randn(4, 4, 4, 4)
+    results = []
+    for chain in (plain, reversible):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            results.append(torch.cat([g.flatten() for g in gradients(chain, x)[1]]))
+    assert (results[0] - results[1]).norm() < 0.02 * results[0].norm()
+
+
+def test_batch_norm_in_training_is_refused():
+    chain = Compose([MovingBatchNorm(4), Permutation.reverse(4)], reversible=True)
+    z, ladj = chain(torch.randn(6, 4, requires_grad=True))
+    with pytest.raises(RuntimeError, match="cannot decode in training mode"):
+        (z.sum() + ladj.sum()).backward()
 
 
 def test_evaluation_is_untouched():
