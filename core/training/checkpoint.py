@@ -48,9 +48,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
 
 def check_checkpoint(checkpoint: Any, path: str | os.PathLike = "this file") -> None:
     if not isinstance(checkpoint, dict) or "flowsuite" not in checkpoint or "state_dict" not in checkpoint:
-        raise CheckpointError(
-            f"{path} is not a flowsuite checkpoint: expected one written by `flowsuite fit` or import"
-        )
+        raise CheckpointError(f"{path} is not a flowsuite checkpoint: expected one written by fit or import")
 
 
 def check_same_model(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
@@ -152,7 +150,7 @@ def resolve_class(class_path: Any, allow: Sequence[str] = ()) -> type:
     package = str(class_path).split(".")[0]
     if package not in (*TRUSTED, *allow):
         raise CheckpointError(
-            f"class {class_path!r} is not of {', '.join(TRUSTED)}: if you trust it, allow its package (--allow {package})"
+            f"class {class_path!r} is not of {', '.join(TRUSTED)}: if you trust its package, --allow {package}"
         )
     module, _, name = str(class_path).rpartition(".")
     try:

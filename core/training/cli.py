@@ -15,7 +15,7 @@ flowsuite: normalizing-flow generative models with exact likelihoods
   flowsuite validate  figures on the validation set         flowsuite validate --config images/demo --ckpt_path best
   flowsuite test      figures on the test set               flowsuite test --config images/demo --ckpt_path best
   flowsuite predict   log-likelihood of every test example  flowsuite predict --config images/demo --ckpt_path best
-  flowsuite sample    generate from a checkpoint            flowsuite sample --ckpt_path model.ckpt --num 64 --out samples
+  flowsuite sample    generate from a checkpoint            flowsuite sample --ckpt_path model.ckpt --out samples
   flowsuite recipes   list what can be trained              flowsuite recipes
   flowsuite import    reference weights to a checkpoint     flowsuite import KIND w.pt --config c.json --out model.ckpt
   flowsuite demo      train the demo recipes, make a page   flowsuite demo

@@ -69,7 +69,7 @@ class ExponentialMovingAverage:
         return {"updates": self.updates, "decay": self.decay, "average": self.average}
 
     def load_state_dict(self, state: dict) -> None:
-        present = {name: w for name, w in self.module.named_parameters()}
+        present = dict(self.module.named_parameters())
         if state["average"] and state["average"].keys() != present.keys():
             raise ValueError("the averaged weights of the checkpoint belong to another model")
         self.updates = int(state["updates"])

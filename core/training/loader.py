@@ -180,7 +180,7 @@ class BatchDataset(Dataset):
             return self.collate(batch) if isinstance(batch, list) else batch
 
 
-class seeded:  # noqa: N801 - a context manager, named like contextlib's
+class seeded:
     """Within this block torch's CPU generator, NumPy's and Python's start from `seed`; after it they are as before."""
 
     def __init__(self, seed: int):

@@ -15,8 +15,8 @@ from torch import Tensor
 from flowsuite.core.flow import Flow
 from flowsuite.core.objective import negative_log_likelihood
 from flowsuite.core.training.ema import ExponentialMovingAverage
-from flowsuite.core.training.finite import FiniteWatch, finite, stack_figures
 from flowsuite.core.training.files import write_npz
+from flowsuite.core.training.finite import FiniteWatch, finite, stack_figures
 from flowsuite.core.training.seeding import fold_seed, global_seed
 
 

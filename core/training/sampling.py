@@ -35,7 +35,12 @@ def parser() -> argparse.ArgumentParser:
     add("--batch_size", type=int, default=64, help="samples generated at a time (64)")
     add("--seed", type=int, default=0, help="seed of the random numbers (0)")
     add("--devices", type=int, default=1, help="GPUs, or processes where there is no GPU (1)")
-    add("--class", dest="label", type=int, help="class label, for models that are conditional on one")
+    add(
+        "--class",
+        dest="label",
+        type=int,
+        help="class label of all samples; by default the classes of a conditional model in turn",
+    )
     add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
     add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes the checkpoint may name")
     return parser
@@ -57,14 +62,20 @@ def check(options: argparse.Namespace) -> None:
         raise FileNotFoundError(f"no checkpoint at {options.ckpt_path}")
 
 
-def context_of(module: FlowModule, label: int | None, n: int, device: torch.device) -> torch.Tensor | None:
-    """`n` copies of a class label; models without classes take none."""
-    if label is None:
-        return None
+def check_label(module: FlowModule, label: int | None) -> None:
     classes = getattr(module.flow, "n_classes", 0)
-    if not 0 <= label < classes:
+    if label is not None and label >= classes:
         known = f"its classes are 0..{classes - 1}" if classes else "this model is not conditional on a class"
         raise ValueError(f"--class {label}: {known}")
+
+
+def labels_of(module: FlowModule, label: int | None, first: int, n: int, device: torch.device) -> torch.Tensor | None:
+    """The class of samples `first` to `first + n - 1`: the one asked for, else all in turn; None without classes."""
+    classes = getattr(module.flow, "n_classes", 0)
+    if not classes:
+        return None
+    if label is None:
+        return torch.arange(first, first + n, device=device) % classes
     return torch.full((n,), label, device=device)
 
 
@@ -80,7 +91,8 @@ def batches(module: FlowModule, options: argparse.Namespace, rank: int) -> Itera
             continue
         n = min(options.batch_size, options.num - first)
         generator = torch.Generator(device).manual_seed(fold_seed(options.seed, "sample", index))
-        samples = module.generate(n, context_of(module, options.label, n, device), options.temperature, generator)
+        labels = labels_of(module, options.label, first, n, device)
+        samples = module.generate(n, labels, options.temperature, generator)
         module.save_samples(samples, options.out, first)
         yield first, n
 
@@ -95,6 +107,7 @@ def load(options: argparse.Namespace, rank: int) -> FlowModule:
 
 def worker(rank: int, options: argparse.Namespace, progress: str) -> None:
     """One process of several; what it has done it appends to its file in the folder `progress`."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // options.devices))
     module = load(options, rank)
     with open(Path(progress) / str(rank), "a", encoding="ascii") as file:
         for _, n in batches(module, options, rank):
@@ -121,10 +134,10 @@ def main(argv: list[str]) -> int:
     begin = time.perf_counter()
     if options.devices == 1:
         module = load(options, 0)
-        context_of(module, options.label, 1, torch.device("cpu"))
+        check_label(module, options.label)
         steps = (n for _, n in batches(module, options, 0))
     else:
-        context_of(load_module(options.ckpt_path, "cpu", allow=options.allow), options.label, 1, torch.device("cpu"))
+        check_label(load_module(options.ckpt_path, "cpu", allow=options.allow), options.label)
         steps = run_parallel(options)
     options.out.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:

@@ -1,0 +1,210 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from toyrun import TOY, run_cli
+
+from flowsuite.core.training import recipes
+from flowsuite.core.training.cli import main
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder in which `fit` has run."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "toy.yaml").write_text(
+        """\
+# what: toy flow
+model:
+  class_path: flowsuite.core.training.module.FlowModule
+  init_args:
+    flow:
+      class_path: toyflow.ToyFlow
+    ema_decay: 0.9
+data:
+  class_path: toyflow.ToyData
+trainer:
+  max_epochs: 2
+  accelerator: cpu
+  enable_model_summary: false
+""",
+        encoding="utf-8",
+    )
+    code, output = run_cli(["fit", "--config", "toy.yaml", "--model.init_args.optimizer.init_args.lr=0.02"], folder)
+    assert code == 0, output
+    return folder
+
+
+def read(path):
+    return torch.load(path, weights_only=True)
+
+
+def test_help_is_quick_and_imports_little(tmp_path):
+    code = "import sys; from flowsuite.core.training.cli import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    for arguments in (["--help"], ["recipes"], ["fit", "--help"]):
+        begin = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "flowsuite" in done.stdout or "recipe" in done.stdout
+        assert time.perf_counter() - begin < 2
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict", "sample", "import", "recipes"])
+def test_help_has_an_example(command, capsys):
+    try:
+        main([command, "--help"])
+    except SystemExit as end:
+        assert not end.code
+    output = capsys.readouterr().out
+    assert "example" in output.lower() and f"flowsuite {command}" in output
+
+
+def test_fit_leaves_its_files(trained):
+    run = trained / "runs/toy/version_0"
+    assert {"config.yaml", "checkpoints"} <= {path.name for path in run.iterdir()}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    checkpoint = read(run / "checkpoints/last.ckpt")
+    config = checkpoint["flowsuite"]["config"]
+    assert config["init_args"]["optimizer"]["init_args"]["lr"] == 0.02
+    assert checkpoint["flowsuite"]["ema"]["updates"] == checkpoint["global_step"] == 12
+
+
+@pytest.mark.parametrize("which", ["best", "last", "runs/toy/version_0/checkpoints/best.ckpt"])
+def test_test_and_its_model(trained, which):
+    code, output = run_cli(["test", "--config", "toy.yaml", "--ckpt_path", which], trained)
+    assert code == 0 and "test/loss" in output
+
+
+def test_model_from_the_checkpoint(trained):
+    path = "runs/toy/version_0/checkpoints/best.ckpt"
+    arguments = ["test", "--data=toyflow.ToyData", "--trainer.accelerator=cpu", "--ckpt_path", path]
+    code, output = run_cli([*arguments, "--allow", "[toyflow]"], trained)
+    assert code == 0 and "test/loss" in output, output
+    code, output = run_cli(arguments, trained)
+    assert code == 1 and "--allow toyflow" in output.splitlines()[-1]
+
+
+def test_predict_writes_log_likelihoods(trained):
+    code, output = run_cli(["predict", "--config", "toy.yaml", "--ckpt_path", "last"], trained)
+    assert code == 0, output
+    log_prob = np.load(trained / "runs/toy/log_prob.npz")["log_prob"]
+    assert log_prob.shape == (20,) and np.isfinite(log_prob).all()
+
+
+def test_fine_tuning_starts_from_the_averaged_weights(trained):
+    source = "runs/toy/version_0/checkpoints/last.ckpt"
+    code, output = run_cli(
+        [
+            "fit",
+            "--config",
+            "toy.yaml",
+            "--weights",
+            source,
+            "--trainer.max_epochs=1",
+            "--trainer.limit_train_batches=1",
+        ]
+        + ["--model.init_args.optimizer.init_args.lr=0", "--trainer.default_root_dir=tuned"],
+        trained,
+    )
+    assert code == 0, output
+    before, after = read(trained / source), read(trained / "tuned/toy/version_0/checkpoints/last.ckpt")
+    average = before["flowsuite"]["ema"]["average"]
+    assert after["global_step"] == 1
+    assert all(torch.equal(after["state_dict"][name], average[name]) for name in average)
+
+
+def test_samples_do_not_depend_on_the_number_of_processes(trained):
+    common = ["sample", "--ckpt_path", "runs/toy/version_0/checkpoints/best.ckpt", "--num=10", "--batch_size=4"]
+    for n in (1, 2):
+        code, output = run_cli([*common, "--allow=toyflow", f"--devices={n}", f"--out=s{n}"], trained)
+        assert code == 0, output
+    files = sorted(path.name for path in (trained / "s1").iterdir())
+    assert files == ["samples_000000.npz", "samples_000004.npz", "samples_000008.npz"]
+    assert files == sorted(path.name for path in (trained / "s2").iterdir())
+    for name in files:
+        a, b = (np.load(trained / folder / name)["samples"] for folder in ("s1", "s2"))
+        np.testing.assert_array_equal(a, b)
+
+
+def test_ctrl_c_leaves_a_resumable_checkpoint(tmp_path):
+    arguments = ["fit", *TOY, "--trainer.max_epochs=2"]
+    interrupt = ["--trainer.callbacks+=toyflow.SignalAt", "--trainer.callbacks.batch=4"]
+    code, output = run_cli([*arguments, *interrupt, "--trainer.callbacks.name=SIGINT"], tmp_path)
+    assert code == 130, output
+    assert "--ckpt_path last" in output.splitlines()[-1]
+    assert read(tmp_path / "runs/run/version_0/checkpoints/last.ckpt")["global_step"] == 4
+    code, output = run_cli([*arguments, "--ckpt_path=last"], tmp_path)
+    assert code == 0, output
+    assert read(tmp_path / "runs/run/version_0/checkpoints/last.ckpt")["global_step"] == 12
+
+
+def test_nan_is_one_line(tmp_path):
+    code, output = run_cli(["fit", *TOY, "--data.poison=[1, 2, 3]", "--trainer.max_epochs=1"], tmp_path)
+    assert code == 1
+    last = output.splitlines()[-1]
+    assert last.startswith("flowsuite: error:") and "train/loss is nan" in last and "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "--config", "images/nosuchthing"], "unknown recipe 'images/nosuchthing'"),
+        (["fit", *TOY, "--trainer.max_epoch=1"], "max_epoch"),
+        (["fit", "--data=toyflow.ToyData"], "needs a model"),
+        (["test", *TOY, "--ckpt_path=best"], "no best.ckpt under runs/run"),
+        (["test", *TOY, "--ckpt_path=absent.ckpt"], "no checkpoint at absent.ckpt"),
+        (["test", *TOY, "--weights=absent.ckpt"], "--weights is for fit"),
+        (["sample", "--ckpt_path=absent.ckpt", "--out=s"], "no checkpoint at absent.ckpt"),
+        (["sample", "--ckpt_path=absent.ckpt", "--out=s", "--num=0"], "--num must be at least 1"),
+        (["sample", "--ckpt_path=x", "--out=s", "--temperature=nan"], "--temperature must be"),
+        (["import", "nokind", "a.pt", "--config=a.json", "--out=b.ckpt"], "unknown kind 'nokind'"),
+        (["recipes", "extra"], "takes no arguments"),
+    ],
+)
+def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    error = capfd.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("flowsuite: error:") and message in error
+
+
+def test_unknown_command(capsys):
+    assert main(["fti"]) == 2
+    assert "did you mean 'fit'" in capsys.readouterr().err
+
+
+def test_checkpoint_of_another_model(trained):
+    arguments = ["test", "--config", "toy.yaml", "--model.init_args.flow.init_args.width=5", "--ckpt_path=last"]
+    code, output = run_cli(arguments, trained)
+    assert code == 1 and "another model (toyflow.ToyFlow)" in output.splitlines()[-1]
+
+
+def test_weights_alone_do_not_resume(trained, tmp_path):
+    checkpoint = read(trained / "runs/toy/version_0/checkpoints/last.ckpt")
+    del checkpoint["optimizer_states"]
+    torch.save(checkpoint, tmp_path / "weights.ckpt")
+    arguments = ["fit", "--config", str(trained / "toy.yaml"), "--ckpt_path", "weights.ckpt"]
+    code, output = run_cli(arguments, tmp_path)
+    assert code == 1 and "--weights" in output.splitlines()[-1]
+
+
+def test_recipes_by_name(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "images" / "recipes"
+    folder.mkdir(parents=True)
+    (folder / "glow-cifar10.yaml").write_text("# what: Glow\n# data: CIFAR-10\n# published: 3.35 bits/dim\nmodel: 1\n")
+    monkeypatch.setattr(recipes, "domains", lambda: ["images"])
+    monkeypatch.setattr(recipes, "package_folder", lambda domain: tmp_path / domain)
+    assert recipes.find_recipe("images/glow-cifar10") == folder / "glow-cifar10.yaml"
+    assert recipes.recipe_name(folder / "glow-cifar10.yaml") == "images/glow-cifar10"
+    with pytest.raises(ValueError, match="did you mean images/glow-cifar10"):
+        recipes.find_recipe("images/glow-cifar")
+    assert main(["recipes"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[2].split("  ")[0] == "images/glow-cifar10" and "3.35 bits/dim" in table[2] and " - " in table[2]
