@@ -38,6 +38,8 @@ def write_data(name: str, options: dict, root: Path) -> dict:
         containers.write_svhn(root, n=10)
     elif name == "CelebA":
         containers.write_celeba(root, n=12)
+    elif name == "CelebAHQ":
+        containers.write_celebahq(root, size)
     elif name == "DownsampledImageNet":
         containers.write_imagenet(root, size, n=8)
     elif name == "ImageNetBatches":
