@@ -47,8 +47,8 @@ class Vectors(Dataset):
     """Items drawn from their index, with random augmentation on top."""
 
     def __init__(self, n: int, dims: int, poison: tuple[int, ...] = (), augment: bool = False):
-        generator = torch.Generator().manual_seed(n)
-        self.x = 2 + torch.randn(n, dims, generator=generator) @ torch.randn(dims, dims, generator=generator)
+        mixing = torch.randn(dims, dims, generator=torch.Generator().manual_seed(0))
+        self.x = 2 + torch.randn(n, dims, generator=torch.Generator().manual_seed(n)) @ mixing
         self.x[list(poison)] = float("nan")
         self.augment = augment
 
