@@ -13,7 +13,9 @@ SHAPE = (1, 4, 4)
 
 def make(shape=SHAPE, **options):
     torch.manual_seed(0)
-    flow = NICE(shape, **{"couplings": 3, "hidden_layers": [2, 1, 1], "hidden_units": 8, "init_range": 0.5, **options}).double()
+    flow = NICE(
+        shape, **{"couplings": 3, "hidden_layers": [2, 1, 1], "hidden_units": 8, "init_range": 0.5, **options}
+    ).double()
     with torch.no_grad():
         flow.body[-1].log_scale.uniform_(-1, 1)
     return flow
@@ -73,7 +75,10 @@ def test_prior_in_closed_form(base):
 
 def test_bits_per_dim_do_not_depend_on_the_range(images):
     """Where the first map only rescales, the other range is undone by the diagonal scale and a shift of biases."""
-    unit, wide = make(couplings=1, hidden_layers=0, tile=False), make(couplings=1, hidden_layers=0, tile=False, data_range=(-1.0, 1.0))
+    unit, wide = (
+        make(couplings=1, hidden_layers=0, tile=False),
+        make(couplings=1, hidden_layers=0, tile=False, data_range=(-1.0, 1.0)),
+    )
     with torch.no_grad():
         for flow in (unit, wide):
             flow.body[1].net.linears[0].weight.zero_()
