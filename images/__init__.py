@@ -2,9 +2,12 @@
 
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.glow import Glow
+from flowsuite.images.inpaint import inpaint
+from flowsuite.images.nice import NICE
+from flowsuite.images.realnvp import RealNVP
 from flowsuite.images.reference import from_reference
 
-__all__ = ["Glow", "ImageFlow", "ImageFlowModule", "from_reference"]
+__all__ = ["NICE", "Glow", "ImageFlow", "ImageFlowModule", "RealNVP", "from_reference", "inpaint"]
 
 
 def __getattr__(name: str):

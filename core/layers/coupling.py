@@ -129,11 +129,14 @@ class MaskedCoupling(Transform):
         self.map = Additive() if map is None else map
         self.layout, self.conditional = layout, conditional
 
+    def params(self, kept: Tensor, context: Tensor | None) -> Tensor:
+        h = self.net(kept, context) if self.conditional else self.net(kept)
+        return arrange_params(at_least_float32(h), self.map.n_params, self.layout)
+
     def _apply_map(self, direction, x, context):
         x = at_least_float32(x)
         kept = self.mask * x
-        h = self.net(kept, context) if self.conditional else self.net(kept)
-        params = arrange_params(at_least_float32(h), self.map.n_params, self.layout)
+        params = self.params(kept, context)
         with autocast_off(x):
             moved = 1 - self.mask
             y, log_derivative = direction(x, params)

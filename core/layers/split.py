@@ -84,7 +84,7 @@ class GaussianTop(Transform):
     def _prior(self, y: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor] | None:
         h = None
         if self.net is not None:
-            zeros = like.new_zeros(1, self.net.weight.shape[1], *self.shape[1:])
+            zeros = at_least_float32(like).new_zeros(1, self.net.weight.shape[1], *self.shape[1:])
             h = at_least_float32(self.net(zeros))
         if self.n_classes:
             if y is None:

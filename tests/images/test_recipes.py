@@ -18,8 +18,8 @@ RECIPES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 # Small versions of the models, by class.
 SMALL = {
     "Glow": {"steps": 1, "width": 4},
-    "RealNVP": {"base_dim": 2, "residual_blocks": 1},
-    "NICE": {"hidden_layers": 1, "hidden_units": 8},
+    "RealNVP": {"n_scales": 2, "base_dim": 2, "residual_blocks": 0},
+    "NICE": {"hidden_layers": 1, "hidden_units": 8, "whitening": "none"},
 }
 
 
