@@ -202,7 +202,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub = command("evaluate", evaluate, "bits/dim, by level, round-trip error, FID", data=True, picture=False)
     sub.add_argument("--draws", type=positive, default=1, help="dequantisation draws per image (%(default)s)")
     sub.add_argument("--json", metavar="FILE", help="write the figures there too")
-    sub.add_argument("--fid", metavar="FEATURES.pt", help="TorchScript network for FID, uint8 images to features")
+    sub.add_argument("--fid", metavar="FEATURES.pt", help="network for FID: TorchScript, or weights of Inception-v3")
     sub.add_argument("--fid_samples", type=positive, default=50000, help="images generated for FID (%(default)s)")
     sub.add_argument("--temperature", type=float, default=1.0, help="of the samples for FID (%(default)s)")
 
