@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from flowsuite.core.objective import bits_per_dim
 from flowsuite.core.training.files import atomic_write
 from flowsuite.images import latent, metrics
 from flowsuite.images.flow import ImageFlow
@@ -50,7 +51,7 @@ def evaluate(args: argparse.Namespace) -> None:
     bits = metrics.evaluate_bits(flow, dataset, args.draws, args.batch_size, args.seed, progress=not args.quiet)
     images, labels = take(dataset, list(range(min(len(dataset), args.batch_size))))
     device = flow.base.anchor.device
-    error, wrong = metrics.round_trip_error(flow, images.to(device), as_context(flow, labels, None))
+    error, wrong = metrics.round_trip_error(flow, images.to(device), as_context(flow, labels, args.label))
     print(bits.table())
     print(f"{'round trip, max error':<28}{error:9.2e}  ({wrong:.2%} of pixels wrong, {len(images)} images)")
     report = {**bits.as_dict(), "round_trip_error": error, "wrong_pixels": wrong}
@@ -114,8 +115,8 @@ def attribute(args: argparse.Namespace) -> None:
     moved = (eps[:, None] + strengths[None, :, None] * direction).flatten(0, 1)
     context = None if context is None else context.repeat_interleave(len(strengths))
     save(args.out, flow.decode(moved, context), columns=len(strengths))
-    print(f"columns: strength {', '.join(f'{s:g}' for s in args.strengths)} along label {args.positive}; norm of the")
-    print(f"direction {direction.norm():.3f}")
+    print(f"columns: strength {', '.join(f'{s:g}' for s in args.strengths)} along label {args.positive}")
+    print(f"norm of the direction: {direction.norm():.3f}")
 
 
 @torch.no_grad()
@@ -149,7 +150,7 @@ def diagnose(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     if has_levels(flow):
         nats, latents = encode_levels(flow, x, context)
-        bits = metrics.bits_per_dim(nats.mean(0), flow.dims).tolist()
+        bits = bits_per_dim(nats.mean(0), flow.dims).tolist()
     else:
         latents, bits = [flow.encode(x, context)], [flow.bits_per_dim(x, context).mean().item()]
     print(f"{len(x)} images; latents ought to have mean 0, std 1, skew 0, kurtosis 3 (normal base), 0.0455 beyond 2")
@@ -187,7 +188,7 @@ def make_parser() -> argparse.ArgumentParser:
         sub.add_argument("--seed", type=int, default=0, help="seed of whatever is random (%(default)s)")
         sub.add_argument("--batch_size", type=positive, default=64, help="images at a time (%(default)s)")
         sub.add_argument("--quiet", action="store_true", help="no progress bars")
-        sub.add_argument("--label", type=int, help="class, for models that are conditional on one")
+        sub.add_argument("--class", dest="label", type=int, help="class, for models that are conditional on one")
         if data:
             where = "image files; or a folder, a .npz, a data module such as CIFAR10, a recipe such as images/demo"
             sub.add_argument("--data", nargs="+", required=True, metavar="DATA", help=where)
@@ -201,7 +202,7 @@ def make_parser() -> argparse.ArgumentParser:
     sub = command("evaluate", evaluate, "bits/dim, by level, round-trip error, FID", data=True, picture=False)
     sub.add_argument("--draws", type=positive, default=1, help="dequantisation draws per image (%(default)s)")
     sub.add_argument("--json", metavar="FILE", help="write the figures there too")
-    sub.add_argument("--fid", metavar="FEATURES.pt", help="TorchScript network for FID, uint8 images to features")
+    sub.add_argument("--fid", metavar="FEATURES.pt", help="network for FID: TorchScript, or weights of Inception-v3")
     sub.add_argument("--fid_samples", type=positive, default=50000, help="images generated for FID (%(default)s)")
     sub.add_argument("--temperature", type=float, default=1.0, help="of the samples for FID (%(default)s)")
 

@@ -2,6 +2,7 @@
 
 from flowsuite.images.data_base import DownloadableModule, ImageDataModule
 from flowsuite.images.data_celeba import CelebA
+from flowsuite.images.data_celebahq import CelebAHQ
 from flowsuite.images.data_cifar import CIFAR10, SVHN
 from flowsuite.images.data_folder import NPZ, ImageFolder
 from flowsuite.images.data_imagenet import DownsampledImageNet, ImageNetBatches
@@ -17,6 +18,7 @@ __all__ = [
     "SVHN",
     "TFD",
     "CelebA",
+    "CelebAHQ",
     "Digits",
     "DownloadableModule",
     "DownsampledImageNet",

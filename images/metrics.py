@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from flowsuite.core.objective import bits_per_dim, importance_weighted_bound
 from flowsuite.core.training.loader import FlowLoader
+from flowsuite.images.features import ThreeChannels, load_feature_network
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.levels import encode_levels, has_levels
 
@@ -146,35 +147,6 @@ def round_trip_error(flow: ImageFlow, x: Tensor, context: Tensor | None = None) 
     return (back - y).abs().max().item(), wrong.item()
 
 
-def load_feature_network(path: str) -> nn.Module:
-    """The user's feature network for FID: a TorchScript file, from uint8 (N, 3, H, W) to features (N, F).
-
-    TorchScript runs the program in the file: load only files that you trust.
-    """
-    import os
-
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"no feature network at {path}: FID needs your own, a TorchScript file from uint8 images to features"
-        )
-    try:
-        return torch.jit.load(path, map_location="cpu").eval()
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path}: not a readable TorchScript file ({reason}); save one with torch.jit.save") from None
-
-
-class ThreeChannels(nn.Module):
-    """Repeats a grey channel for a feature network that wants colour."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x)
-
-
 @torch.no_grad()
 def frechet_inception_distance(
     real, generate, n: int, features: nn.Module | str | None, batch_size: int = 64, progress: bool = False
@@ -187,14 +159,14 @@ def frechet_inception_distance(
         real: data set of `(uint8 image, label)`.
         generate: from a number to so many uint8 images (N, C, H, W).
         n: generated images.
-        features: module or TorchScript file, from uint8 (N, 3, H, W) to (N, F); there is no default.
+        features: module from uint8 (N, 3, H, W) to (N, F), or a file as `load_feature_network` takes; no default.
         batch_size: images at a time.
         progress: show a progress bar.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     if features is None:
-        raise ValueError("FID needs a feature network: give a module or the path of a TorchScript file")
+        raise ValueError("FID needs a feature network: give a module or the path of its file")
     network = load_feature_network(features) if isinstance(features, str) else features.eval()
     first = generate(min(2, n))
     network = ThreeChannels(network).to(first.device)

@@ -39,6 +39,12 @@ CASES = {
     ),
     "svhn": (containers.write_svhn, lambda r: data.SVHN(str(r), extra=True, validation=6), (3, 32, 32), (10, 6, 8)),
     "celeba": (containers.write_celeba, lambda r: data.CelebA(str(r), attribute="Smiling"), (3, 64, 64), (3, 3, 3)),
+    "celebahq": (
+        containers.write_celebahq,
+        lambda r: data.CelebAHQ(str(r), 16, attribute=3, validation=2),
+        (3, 16, 16),
+        (4, 2, 6),
+    ),
     "imagenet-folder": (
         containers.write_imagenet,
         lambda r: data.DownsampledImageNet(str(r), 32, validation=2),
@@ -144,6 +150,11 @@ def test_pixels_arrive_in_the_right_order(tmp_path):
         valid = containers.write_imagenet(root, tar=tar)
         image, _ = data.DownsampledImageNet(str(root)).dataset("test")[3]
         assert np.array_equal(image.numpy(), valid[3].transpose(2, 0, 1))
+    faces = containers.write_celebahq(tmp_path)
+    for i in (0, 5):
+        image, label = data.CelebAHQ(str(tmp_path), 16).dataset("test")[i]
+        assert np.array_equal(image.numpy(), faces[i].transpose(2, 0, 1)) and label == i
+        assert data.CelebAHQ(str(tmp_path), 16, attribute=1).dataset("test")[i][1] == (i + 1) % 2
     batches = containers.write_imagenet_batches(tmp_path)
     image, label = data.ImageNetBatches(str(tmp_path), 8).dataset("test")[2]
     assert np.array_equal(image.numpy(), batches["val_data"][2].reshape(3, 8, 8)) and label == 32
@@ -259,6 +270,18 @@ def test_broken_mnist_is_named(case, tmp_path):
             lambda r: data.NPZ(str(r / "a.npz")),
             lambda r: None,
             "uint8.*float64",
+        ),
+        (
+            containers.write_celebahq,
+            lambda r: data.CelebAHQ(str(r), 16),
+            lambda r: truncate(r / "validation" / "validation-r04-s-0001-of-0002.tfrecords", 1500),
+            "validation-r04-s-0001.*truncated in record 1",
+        ),
+        (
+            containers.write_celebahq,
+            lambda r: data.CelebAHQ(str(r), 32),
+            lambda r: None,
+            "no files .*-r05-",
         ),
         (
             containers.write_celeba,

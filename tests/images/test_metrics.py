@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from flowsuite.images.datasets import ImageSet
+from flowsuite.images.features import load_feature_network
 from flowsuite.images.metrics import (
     evaluate_bits,
     frechet_inception_distance,
@@ -123,5 +124,23 @@ def test_fid_without_weights(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing\.pt"):
         frechet_inception_distance(dataset(), images, 4, str(tmp_path / "nothing.pt"))
     (tmp_path / "bad.pt").write_text("no network")
-    with pytest.raises(ValueError, match=r"bad\.pt.*TorchScript"):
-        frechet_inception_distance(dataset(), images, 4, str(tmp_path / "bad.pt"))
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pt")
+    for name in ("bad", "other"):
+        with pytest.raises(ValueError, match=rf"{name}\.pt.*TorchScript") as caught:
+            frechet_inception_distance(dataset(), images, 4, str(tmp_path / f"{name}.pt"))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_inception_from_a_state_dict(tmp_path):
+    from torchvision.models import inception_v3
+
+    torch.manual_seed(0)
+    reference = inception_v3(weights=None, init_weights=False, aux_logits=False).eval()
+    torch.save(reference.state_dict(), tmp_path / "inception.pth")
+    network = load_feature_network(str(tmp_path / "inception.pth"))
+    x = images(2, (3, 299, 299))
+    with torch.no_grad():
+        features = network(x)
+        assert features.shape == (2, 2048)
+        assert torch.allclose(reference.fc(features), reference(x / 127.5 - 1), rtol=1e-3, atol=1e-4)

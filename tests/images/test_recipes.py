@@ -18,8 +18,8 @@ RECIPES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 # Small versions of the models, by class.
 SMALL = {
     "Glow": {"steps": 1, "width": 4},
-    "RealNVP": {"base_dim": 2, "residual_blocks": 1},
-    "NICE": {"hidden_layers": 1, "hidden_units": 8},
+    "RealNVP": {"n_scales": 2, "base_dim": 2, "residual_blocks": 0},
+    "NICE": {"hidden_layers": 1, "hidden_units": 8, "whitening": "none"},
 }
 
 
@@ -38,6 +38,8 @@ def write_data(name: str, options: dict, root: Path) -> dict:
         containers.write_svhn(root, n=10)
     elif name == "CelebA":
         containers.write_celeba(root, n=12)
+    elif name == "CelebAHQ":
+        containers.write_celebahq(root, size)
     elif name == "DownsampledImageNet":
         containers.write_imagenet(root, size, n=8)
     elif name == "ImageNetBatches":
