@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from flowsuite.core.layers.channel_affine import ChannelAffine, check_channels, positions
-from flowsuite.core.numerics import at_least_float32, autocast_off
+from flowsuite.core.layers.statistics import channel_moments
+from flowsuite.core.numerics import at_least_float32
 
 _initializing: ContextVar[bool] = ContextVar("initializing", default=False)
 
@@ -26,26 +27,6 @@ def data_dependent_init():
 
 def initializing() -> bool:
     return not torch.compiler.is_compiling() and _initializing.get()
-
-
-def channel_statistics(x: Tensor, unbiased: bool) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every channel over batch, positions and all ranks: (B, C, ...) -> (C,), (C,)."""
-    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    axes = [0, *range(2, x.ndim)]
-
-    def summed(values: Tensor) -> Tensor:
-        values = values.sum(dim=axes)
-        if distributed:
-            torch.distributed.all_reduce(values)
-        return values
-
-    with autocast_off(x):
-        x = at_least_float32(x)
-        count = summed(torch.ones_like(x[:, :1]))
-        mean = summed(x) / count
-        centred = x - mean.view(1, -1, *[1] * (x.ndim - 2))
-        variance = summed(centred.square()) / (count - int(unbiased)).clamp_min(1)
-    return mean, variance.sqrt()
 
 
 class ActNorm(ChannelAffine):
@@ -90,8 +71,8 @@ class ActNorm(ChannelAffine):
     def initialize(self, x: Tensor) -> None:
         """Sets shift and scale such that `x` comes out with mean 0 and standard deviation 1 in every channel."""
         check_channels(x, self.channels, "ActNorm")
-        mean, std = channel_statistics(x, self.unbiased)
-        std = std.clamp_min(self.min_std) + 1e-6
+        mean, variance = channel_moments(x, self.unbiased)
+        std = variance.sqrt().clamp_min(self.min_std) + 1e-6
         self.shift.copy_(-mean)
         self.scale.copy_(-std.log() / self.logscale_factor if self.parameterization == "exp" else 1 / std)
         self.initialized.fill_(True)

@@ -26,6 +26,7 @@ class UniformDequantize(Transform):
         if not 1 <= n_bits <= 8:
             raise ValueError(f"n_bits must be between 1 and 8, got {n_bits}")
         self.n_bits = n_bits
+        self.register_buffer("anchor", torch.zeros(()), persistent=False)  # carries the dtype to work in
 
     def extra_repr(self) -> str:
         return f"n_bits={self.n_bits}"
@@ -37,7 +38,7 @@ class UniformDequantize(Transform):
         return x >> (8 - self.n_bits)
 
     def forward(self, x, context=None):
-        v = self.quantize(x).to(torch.get_default_dtype())
+        v = at_least_float32(self.quantize(x).to(self.anchor.dtype))
         y = (v + torch.rand_like(v)) / 2**self.n_bits
         # Adding u < 1 to v may round up to v + 1 in floating point; the last bin must stay below 1.
         y = y.clamp_max(1 - torch.finfo(y.dtype).eps / 2)
@@ -45,7 +46,7 @@ class UniformDequantize(Transform):
 
     def center(self, x: Tensor) -> Tensor:
         """`y` with `u = 1/2`, the middle of every bin: no noise, so that encode-decode round trips are exact."""
-        return (self.quantize(x).to(torch.get_default_dtype()) + 0.5) / 2**self.n_bits
+        return (at_least_float32(self.quantize(x).to(self.anchor.dtype)) + 0.5) / 2**self.n_bits
 
     def inverse(self, z, context=None):
         return self.generate(z), -self._ladj(z)

@@ -62,12 +62,26 @@ class LearnedTanhScale(nn.Module):
         return log_scale if self.offset is None else log_scale + self.offset
 
 
+class SoftplusScale(nn.Module):
+    """`scale = softplus(h) + floor`, as in nflows' masked autoregressive layers."""
+
+    def __init__(self, floor: float = 1e-3):
+        super().__init__()
+        if floor < 0:
+            raise ValueError(f"floor must not be negative, got {floor}")
+        self.floor = floor
+
+    def forward(self, h: Tensor) -> Tensor:
+        return torch.log(F.softplus(h) + self.floor)
+
+
 SCALES = {
     "sigmoid": SigmoidScale,
     "bounded_sigmoid": lambda: SigmoidScale(floor=0.05),
     "tanh": TanhScale,
     "exp": ExpScale,
     "learned_tanh": LearnedTanhScale,
+    "softplus": SoftplusScale,
 }
 
 

@@ -1,0 +1,111 @@
+"""LSUN scenes from LMDB databases."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from flowsuite.images.data_base import ImageDataModule
+from flowsuite.images.data_folder import ImageReader
+from flowsuite.images.datasets import ImageFiles
+from flowsuite.images.files import decode_image, find_file
+
+
+class LSUN(ImageDataModule):
+    """One or more scene categories (Yu et al. 2015, arXiv 1506.03365).
+
+    In `root`, for each category, the LMDB folders `<category>_train_lmdb` and `<category>_val_lmdb` as distributed:
+    encoded images by key. The test part is the published validation set (300 images a category). As for RealNVP and
+    Glow, images are brought to a short side of `resize` and training takes random squares of `size`; validation and
+    test take the central one, so that their figures do not depend on a draw.
+
+    Args:
+        root: folder of the databases.
+        categories: such as `[bedroom]`, `[church_outdoor]`, `[tower]`; the label is the position in this list.
+        size: height and width of the squares.
+        resize: short side before cropping.
+        validation: training images kept for validation.
+        skip_bad: leave out images that cannot be read, with a warning that counts them, instead of stopping.
+        kwargs: those of `ImageDataModule`; RealNVP trains with `flip: true`.
+    """
+
+    def __init__(
+        self,
+        root: str = "data",
+        categories: list[str] | None = None,
+        size: int = 64,
+        resize: int = 96,
+        validation: int = 1000,
+        skip_bad: bool = False,
+        **kwargs,
+    ):
+        super().__init__(validation=validation, **kwargs)
+        self.root, self.categories, self.skip_bad = Path(root), categories or ["bedroom"], skip_bad
+        self.reader, self.train_reader = ImageReader(3, size, resize), ImageReader(3, size, resize, random_crop=True)
+
+    def make_dataset(self, split):
+        dataset = super().make_dataset(split)
+        dataset.read = LMDBReader(self.train_reader if split == "train" else self.reader)
+        return dataset
+
+    def source(self, part):
+        end = "train" if part == "train" else "val"
+        keys, labels = [], []
+        for label, category in enumerate(self.categories):
+            path = find_file(self.root, [f"{category}_{end}_lmdb"], "expected this LMDB folder")
+            found = lmdb_keys(path)
+            keys += [(str(path), key) for key in found]
+            labels += [label] * len(found)
+        return ImageFiles(keys, torch.tensor(labels), LMDBReader(self.reader), self.skip_bad)
+
+
+_environments: dict[str, object] = {}
+
+
+def open_lmdb(path: str | Path):
+    """The read-only LMDB environment at `path`, opened once in a process."""
+    import lmdb
+
+    path = str(path)
+    if path not in _environments:
+        try:
+            _environments[path] = lmdb.open(path, readonly=True, create=False, lock=False, readahead=False)
+        except lmdb.Error as error:
+            raise ValueError(f"{path}: not a readable LMDB database ({error})") from None
+    return _environments[path]
+
+
+def close_lmdb() -> None:
+    """Closes every environment; they open again when read."""
+    while _environments:
+        _environments.popitem()[1].close()
+
+
+# An LMDB environment must not be carried across a fork, and worker processes of a loader are forks.
+os.register_at_fork(before=close_lmdb)
+
+
+def lmdb_keys(path: str | Path) -> list[bytes]:
+    with open_lmdb(path).begin() as transaction:
+        keys = list(transaction.cursor().iternext(keys=True, values=False))
+    if not keys:
+        raise ValueError(f"{path}: the database is empty")
+    return keys
+
+
+class LMDBReader:
+    """`(database, key)` to a tensor."""
+
+    def __init__(self, reader: ImageReader):
+        self.reader = reader
+
+    def __call__(self, key: tuple[str, bytes]) -> torch.Tensor:
+        path, name = key
+        with open_lmdb(path).begin() as transaction:
+            data = transaction.get(name)
+        label = f"{path}, key {name.decode(errors='replace')}"
+        if data is None:
+            raise ValueError(f"{label}: not in the database")
+        return self.reader.convert(decode_image(data, label), label)

@@ -1,0 +1,44 @@
+"""Pictures: grids of images, written as PNG files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from flowsuite.core.training.files import atomic_write
+
+
+def grid(images: Tensor, columns: int | None = None, gap: int = 1, background: int = 128) -> Tensor:
+    """(N, C, H, W) uint8, row by row, to one picture (C, H', W'); as square as possible if `columns` is None."""
+    if images.ndim != 4 or images.dtype != torch.uint8 or not len(images):
+        raise ValueError(f"expected uint8 images (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
+    n, channels, height, width = images.shape
+    columns = min(n, columns or math.ceil(math.sqrt(n)))
+    rows = math.ceil(n / columns)
+    cells = images.new_full((rows * columns, channels, height + gap, width + gap), background)
+    cells[:n, :, :height, :width] = images
+    picture = cells.view(rows, columns, channels, height + gap, width + gap).permute(2, 0, 3, 1, 4)
+    picture = picture.reshape(channels, rows * (height + gap), columns * (width + gap))
+    return picture[:, : picture.shape[1] - gap, : picture.shape[2] - gap] if gap else picture
+
+
+def enlarge(picture: Tensor, at_least: int = 384) -> Tensor:
+    """(C, H, W) with every pixel repeated, until the longer side has about `at_least` pixels."""
+    factor = max(1, round(at_least / max(picture.shape[1:])))
+    return picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+
+
+def write_png(path: str | Path, picture: Tensor) -> Path:
+    """Writes (C, H, W) uint8 with 1 or 3 channels."""
+    from PIL import Image
+
+    if picture.ndim != 3 or picture.shape[0] not in (1, 3) or picture.dtype != torch.uint8:
+        raise ValueError(f"expected a uint8 picture (1 or 3, H, W), got {picture.dtype} {tuple(picture.shape)}")
+    pixels = picture.cpu()
+    array = pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).contiguous().numpy()
+    with atomic_write(path) as file:
+        Image.fromarray(array).save(file, "PNG")
+    return Path(path)

@@ -1,0 +1,83 @@
+"""TFRecord files and the `tf.train.Example` messages in them, without TensorFlow."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+
+def record_offsets(path: str | Path) -> list[tuple[int, int]]:
+    """`(offset, bytes)` of every record: a file is length (uint64), its checksum, data, its checksum, and so on."""
+    size, found, position = Path(path).stat().st_size, [], 0
+    with open(path, "rb") as file:
+        while position < size:
+            file.seek(position)
+            header = file.read(8)
+            length = struct.unpack("<Q", header)[0] if len(header) == 8 else size
+            if position + 16 + length > size:
+                raise ValueError(f"{path}: not a TFRecord file, or truncated in record {len(found)}")
+            found.append((position + 12, length))
+            position += 16 + length
+    return found
+
+
+def parse_example(data: bytes) -> dict[str, bytes | list[int]]:
+    """The features of an Example by name: the first entry of a bytes list, all of an int64 list."""
+    features = {}
+    for field, value in _fields(data):
+        for kind, entry in _fields(value) if field == 1 else ():
+            if kind == 1:
+                parts = dict(_fields(entry))
+                features[parts[1].decode()] = _feature(parts.get(2, b""))
+    return features
+
+
+def _feature(data: bytes) -> bytes | list[int]:
+    for field, value in _fields(data):
+        if field == 1:
+            return next((item for number, item in _fields(value) if number == 1), b"")
+        if field == 3:
+            return [n for number, item in _fields(value) if number == 1 for n in _integers(item)]
+    return b""
+
+
+def _integers(item: bytes | int) -> list[int]:
+    """An int64 list, packed or not; numbers are two's complement in 64 bits."""
+    numbers = [item] if isinstance(item, int) else []
+    position = 0
+    while not isinstance(item, int) and position < len(item):
+        number, position = _varint(item, position)
+        numbers.append(number)
+    return [n - (1 << 64) if n >> 63 else n for n in numbers]
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if position >= len(data) or shift > 63:
+            raise ValueError("not a protocol buffer message")
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            return value, position
+
+
+def _fields(data: bytes):
+    """`(number, value)` of a message's fields: integers, or bytes for what has a length."""
+    position = 0
+    while position < len(data):
+        tag, position = _varint(data, position)
+        kind = tag & 7
+        if kind == 0:
+            value, position = _varint(data, position)
+        elif kind in (1, 2, 5):
+            length, position = _varint(data, position) if kind == 2 else ({1: 8, 5: 4}[kind], position)
+            value = data[position : position + length]
+            position += length
+            if len(value) != length:
+                raise ValueError("not a protocol buffer message")
+        else:
+            raise ValueError("not a protocol buffer message")
+        yield tag >> 3, value

@@ -1,0 +1,459 @@
+"""What every transform of the suite must satisfy. A new layer, or an assembled flow, is one more line in `CASES`."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from flowsuite.core.layers.actnorm import ActNorm
+from flowsuite.core.layers.affine import DiagonalScale, Rescale
+from flowsuite.core.layers.autoregressive import MaskedAutoregressive
+from flowsuite.core.layers.batchnorm import MovingBatchNorm
+from flowsuite.core.layers.conv1x1 import InvertibleConv1x1, InvertibleConv1x1LU
+from flowsuite.core.layers.coupling import Coupling, MaskedCoupling, alternating, checkerboard
+from flowsuite.core.layers.elementwise import Additive, Affine
+from flowsuite.core.layers.elementwise_transform import ElementwiseTransform
+from flowsuite.core.layers.flow_step import FlowStep, FlowSteps
+from flowsuite.core.layers.logit import Logit
+from flowsuite.core.layers.multiscale import MultiScale
+from flowsuite.core.layers.permute import Permutation
+from flowsuite.core.layers.reorder import EvenOdd, Flatten, Reverse
+from flowsuite.core.layers.scale import SCALES, make_scale
+from flowsuite.core.layers.spline import RationalQuadraticSpline
+from flowsuite.core.layers.split import GaussianTop, Split
+from flowsuite.core.layers.squeeze import Squeeze2d
+from flowsuite.core.layers.whitening import Whitening
+from flowsuite.core.maf import MAF
+from flowsuite.core.nets.conv import EdgeConv2d, GlowNet
+from flowsuite.core.nets.made import MADE
+from flowsuite.core.nets.mlp import MLP
+from flowsuite.core.transform import Compose, Inverse, Transform
+from flowsuite.images.glow import Glow
+from flowsuite.images.nice import NICE
+from flowsuite.images.realnvp import RealNVP
+from flowsuite.images.realnvp_coupling import ChannelCoupling, CheckerboardCoupling
+
+BATCH = 5
+
+
+@dataclass
+class Case:
+    """A transform under test.
+
+    Args:
+        make: builds it; its parameters are randomised afterwards.
+        shape: of one event on the data side.
+        context: shape of one context row, or the number of classes for a context of labels; None if it takes none.
+        unit: the data side is (0, 1), not the whole space.
+        inert: endings of the names of parameters that cannot matter: masked away, or multiplied by the zero image that
+            the learned top prior is a convolution of.
+        compiled: try `torch.compile(fullgraph=True)`; False where another case compiles the same code.
+    """
+
+    name: str
+    make: Callable[[], Transform]
+    shape: tuple[int, ...]
+    context: tuple[int, ...] | int | None = None
+    unit: bool = False
+    inert: tuple[str, ...] = ()
+    compiled: bool = True
+
+
+def mlp_coupling(dims, mapping, swap=False, context=0):
+    first = (dims + 1) // 2
+    given, mapped = (dims - first, first) if swap else (first, dims - first)
+    net = MLP(given, mapped * mapping.n_params, [16], context_features=context)
+    return Coupling(net, mapping, swap=swap, conditional=bool(context))
+
+
+def conv_coupling(channels, mapping, swap=False):
+    first = (channels + 1) // 2
+    given, mapped = (channels - first, first) if swap else (first, channels - first)
+    return Coupling(GlowNet(given, mapped * mapping.n_params, 8), mapping, swap=swap)
+
+
+def conv1d_coupling(channels, mapping):
+    given = (channels + 1) // 2
+    return Coupling(nn.Conv1d(given, (channels - given) * mapping.n_params, 3, padding=1), mapping)
+
+
+def autoregressive(dims, mapping, residual=True, context=0, num_blocks=2):
+    net = MADE(dims, mapping.n_params, 12, num_blocks, residual, context)
+    return MaskedAutoregressive(net, mapping)
+
+
+def steps(channels, mixer, reversible=False):
+    return FlowSteps(
+        [FlowStep(ActNorm(channels), mixer(channels), conv_coupling(channels, Affine())) for _ in range(3)], reversible
+    )
+
+
+def multiscale():
+    levels = [
+        Compose([Squeeze2d(), steps(4, InvertibleConv1x1LU)]),
+        Compose([Squeeze2d(), steps(8, Permutation.shuffle)]),
+    ]
+    split = Split(EdgeConv2d(2, 4, 3, "indicator", zero_init=True))
+    return MultiScale(levels, [split], [(2, 2, 2), (8, 1, 1)], GaussianTop((8, 1, 1)))
+
+
+def batch_norm(channels, **options):
+    layer = MovingBatchNorm(channels, **options)
+    layer.running_mean.normal_()
+    layer.running_var.uniform_(0.5, 2.0)
+    return layer
+
+
+def whitening(kind):
+    layer = Whitening(5, kind).double()
+    layer.fit([torch.randn(50, 5) @ torch.randn(5, 5) + 3])
+    return layer
+
+
+def move_averages(module):
+    """Running averages away from 0 and 1."""
+    for name, buffer in module.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(0, 0.3)
+        elif name.endswith("running_var"):
+            buffer.uniform_(0.5, 2.0)
+    return module
+
+
+def realnvp(shape, **options):
+    options = {"n_scales": 2, "base_dim": 3, "residual_blocks": 1, **options}
+    return move_averages(RealNVP(shape, **options).continuous.transform)
+
+
+NETS = {"batch_norm": True, "lag": 0.0, "width": 4, "blocks": 1}
+
+
+def spline(**options):
+    return RationalQuadraticSpline(num_bins=5, tail_bound=2.0, **options)
+
+
+def softplus_affine():
+    return Affine(make_scale("softplus"), shift_first=False)
+
+
+TOP = ("net.weight",)
+VECTOR, SERIES, IMAGE = (5,), (4, 6), (4, 4, 2)
+
+CHANNEL_LAYERS = {
+    "actnorm-exp": ActNorm,
+    "actnorm-scale": lambda c: ActNorm(c, "scale", unbiased=True),
+    "reverse": Permutation.reverse,
+    "shuffle": Permutation.shuffle,
+    "conv1x1": InvertibleConv1x1,
+    "conv1x1-lu": InvertibleConv1x1LU,
+    "batchnorm": batch_norm,
+    "batchnorm-affine": lambda c: batch_norm(c, affine=True, statistics="running"),
+}
+
+CASES = [
+    *(
+        Case(f"{name}-{len(shape)}d", lambda make=make, c=shape[0]: make(c), shape, compiled=shape == IMAGE)
+        for name, make in CHANNEL_LAYERS.items()
+        for shape in (VECTOR, SERIES, IMAGE)
+    ),
+    Case("conv1x1-3d-space", lambda: InvertibleConv1x1(3), (3, 2, 2, 2)),
+    Case("rescale", lambda: Rescale(-2.5, 0.5), VECTOR),
+    Case("diagonal", lambda: DiagonalScale(5), VECTOR),
+    Case("logit", lambda: Logit(0.05), IMAGE, unit=True),
+    Case("squeeze-plain", lambda: Squeeze2d(), (2, 4, 6)),
+    Case("squeeze-checkerboard", lambda: Squeeze2d("checkerboard"), (2, 4, 6)),
+    # Couplings on vectors: every map, both halves, odd sizes, context.
+    Case("coupling-additive", lambda: mlp_coupling(4, Additive()), (4,)),
+    *(
+        Case(f"coupling-{s}", lambda s=s: mlp_coupling(5, Affine(make_scale(s))), (5,), compiled=s == "bounded_sigmoid")
+        for s in SCALES
+    ),
+    Case("coupling-scale-first", lambda: mlp_coupling(5, Affine(shift_first=False), swap=True), (5,), compiled=False),
+    Case("coupling-spline", lambda: mlp_coupling(5, spline()), (5,)),
+    Case(
+        "coupling-spline-swap", lambda: mlp_coupling(5, spline(identity_at_zero=True), swap=True), (5,), compiled=False
+    ),
+    Case("coupling-context", lambda: mlp_coupling(5, Affine(), context=3), (5,), (3,)),
+    Case("coupling-spline-context", lambda: mlp_coupling(4, spline(), context=2), (4,), (2,), compiled=False),
+    # Couplings on series and images.
+    Case("coupling-1d", lambda: conv1d_coupling(5, Affine(make_scale("tanh"))), (5, 4)),
+    Case("coupling-spline-1d", lambda: conv1d_coupling(4, spline()), (4, 3), compiled=False),
+    Case("coupling-image", lambda: conv_coupling(4, Affine()), IMAGE),
+    Case("coupling-image-odd-swap", lambda: conv_coupling(3, Additive(), swap=True), (3, 4, 2), compiled=False),
+    Case("coupling-image-spline", lambda: conv_coupling(4, spline()), IMAGE),
+    Case(
+        "checkerboard-affine",
+        lambda: MaskedCoupling(checkerboard(4, 2), GlowNet(2, 4, 8), Affine(make_scale("learned_tanh"))),
+        (2, 4, 2),
+    ),
+    Case(
+        "checkerboard-spline",
+        lambda: MaskedCoupling(checkerboard(4, 2, 0), GlowNet(2, 2 * spline().n_params, 8), spline()),
+        (2, 4, 2),
+        compiled=False,
+    ),
+    Case("alternating-additive", lambda: MaskedCoupling(alternating(5), MLP(5, 5, [16])), (5,)),
+    Case("alternating-spline", lambda: MaskedCoupling(alternating(5, 1), MLP(5, 70, [16]), spline()), (5,)),
+    Case(
+        "alternating-context",
+        lambda: MaskedCoupling(alternating(4), MLP(4, 8, [16], context_features=3), Affine(), conditional=True),
+        (4,),
+        (3,),
+    ),
+    # Autoregressive layers, both directions.
+    Case("maf-affine", lambda: autoregressive(5, softplus_affine()), (5,)),
+    Case("maf-spline", lambda: autoregressive(4, spline(logit_divisor=2.0)), (4,)),
+    Case("maf-additive", lambda: autoregressive(4, Additive()), (4,)),
+    Case("maf-context", lambda: autoregressive(4, softplus_affine(), context=3), (4,), (3,), compiled=False),
+    Case("maf-feedforward", lambda: autoregressive(4, softplus_affine(), residual=False), (4,), compiled=False),
+    Case("maf-feedforward-context", lambda: autoregressive(3, spline(), residual=False, context=2), (3,), (2,)),
+    Case("maf-no-blocks", lambda: autoregressive(4, softplus_affine(), num_blocks=0), (4,)),
+    Case("maf-one-feature", lambda: autoregressive(1, spline(), context=2), (1,), (2,), inert=("net.first.weight",)),
+    Case("iaf-affine", lambda: Inverse(autoregressive(4, softplus_affine())), (4,)),
+    Case("iaf-spline-context", lambda: Inverse(autoregressive(3, spline(), context=2)), (3,), (2,)),
+    # Element-wise, composition and multi-scale.
+    Case("elementwise-spline", lambda: ElementwiseTransform(IMAGE, spline()), IMAGE),
+    Case("elementwise-affine", lambda: ElementwiseTransform(5, Affine()), (5,)),
+    Case("elementwise-additive", lambda: ElementwiseTransform(5, Additive()), (5,)),
+    Case("inverse-logit", lambda: Inverse(Logit(0.0)), VECTOR),
+    Case("compose", lambda: Compose([ActNorm(5), Compose([mlp_coupling(5, Affine(), context=3)])]), (5,), (3,)),
+    Case("flow-step", lambda: steps(4, InvertibleConv1x1)[0], IMAGE),
+    Case("flow-steps", lambda: steps(4, InvertibleConv1x1), IMAGE),
+    Case("flow-steps-lu", lambda: steps(4, InvertibleConv1x1LU), IMAGE, compiled=False),
+    Case("flow-steps-shuffle", lambda: steps(4, Permutation.shuffle), IMAGE, compiled=False),
+    Case("gaussian-top", lambda: GaussianTop((3, 4, 2)), (3, 4, 2), inert=TOP),
+    Case("gaussian-top-classes", lambda: GaussianTop((3, 4, 2), learn=False, n_classes=4), (3, 4, 2), 4),
+    Case("gaussian-top-fixed", lambda: GaussianTop((3, 4, 2), learn=False), (3, 4, 2)),
+    Case("multiscale", multiscale, (1, 4, 4), inert=TOP),
+    Case("flatten", lambda: Flatten((2, 4, 6)), (2, 4, 6)),
+    Case("index-reversal", lambda: Reverse(), VECTOR),
+    Case("even-odd", lambda: EvenOdd(), VECTOR),
+    Case("whitening-zca", lambda: whitening("zca"), VECTOR),
+    Case("whitening-pca", lambda: whitening("pca"), VECTOR),
+    # RealNVP's couplings, batch norm included.
+    Case("realnvp-channels", lambda: move_averages(ChannelCoupling(4, Additive(), True, **NETS)), IMAGE),
+    Case(
+        "realnvp-checkerboard",
+        lambda: move_averages(CheckerboardCoupling((2, 3, 4), Affine(make_scale("learned_tanh")), 1, **NETS)),
+        (2, 3, 4),
+    ),
+    # Assembled flows, between floats.
+    Case("nice", lambda: NICE((1, 2, 4), 2, [1, 2], 8).continuous.transform, (1, 2, 4)),
+    Case("nice-odd", lambda: NICE((1, 1, 5), 2, 1, 8, tile=False).continuous.transform, (1, 1, 5)),
+    Case("realnvp", lambda: realnvp((1, 4, 2)), (1, 4, 2), unit=True),
+    Case("realnvp-additive", lambda: realnvp((1, 4, 2), coupling="additive", residual_blocks=0), (1, 4, 2), unit=True),
+    Case("realnvp-plain", lambda: realnvp((1, 4, 4), batch_norm=False, skip=False), (1, 4, 4), unit=True),
+    Case("glow", lambda: Glow((1, 8, 4), levels=2, steps=2, width=8).continuous.transform, (1, 8, 4), inert=TOP),
+    Case(
+        "glow-port-additive",
+        lambda: Glow((2, 4, 4), 1, 2, 8, "additive", "conv1x1_lu", convention="port").continuous.transform,
+        (2, 4, 4),
+    ),
+    Case(
+        "glow-classes",
+        lambda: Glow((1, 4, 4), 1, 2, 8, n_classes=3).continuous.transform,
+        (1, 4, 4),
+        3,
+        inert=TOP,
+        compiled=False,
+    ),
+    Case("maf-flow", lambda: MAF(4, 3, 12, batch_norm=True, context_features=2).transform, (4,), (2,)),
+    Case("iaf-flow", lambda: MAF(3, 2, 12, elementwise="spline", direction="iaf").transform, (3,), compiled=False),
+]
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def randomize(module: nn.Module, std: float = 0.2) -> None:
+    """Moves every parameter off its initial value, so that layers that start at zero take part."""
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(std * torch.randn_like(p))
+
+
+def build(case: Case, dtype: torch.dtype = torch.float64, seed: int = 0) -> Transform:
+    torch.manual_seed(seed)
+    transform = case.make()
+    randomize(transform)
+    return transform.to(dtype).eval()
+
+
+def inputs(
+    case: Case, dtype: torch.dtype = torch.float64, batch: int = BATCH
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    generator = torch.Generator().manual_seed(1)
+    if case.unit:
+        x = 0.01 + 0.98 * torch.rand(batch, *case.shape, generator=generator, dtype=dtype)
+    else:
+        x = torch.randn(batch, *case.shape, generator=generator, dtype=dtype)
+    if case.context is None:
+        return x, None
+    if isinstance(case.context, int):
+        return x, torch.arange(batch) % case.context
+    return x, torch.randn(batch, *case.context, generator=generator, dtype=dtype)
+
+
+def test_names_are_unique():
+    names = [case.name for case in CASES]
+    assert len(set(names)) == len(names)
+
+
+@every_case
+@torch.no_grad()
+def test_round_trip(case):
+    transform, (x, context) = build(case), inputs(case)
+    z, ladj = transform(x, context)
+    back, inverse_ladj = transform.inverse(z, context)
+    assert ladj.shape == inverse_ladj.shape == (BATCH,)
+    assert back.shape == x.shape
+    torch.testing.assert_close(back, x, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(inverse_ladj, -ladj, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(transform.generate(z, context), back, rtol=1e-10, atol=1e-10)
+
+
+def brute_force_ladj(function, x: torch.Tensor) -> torch.Tensor:
+    """`log|det|` of the Jacobian of `function` at one example `x` (1, ...)."""
+    jacobian = torch.autograd.functional.jacobian(lambda flat: function(flat.view_as(x)).flatten(), x.flatten())
+    return torch.linalg.slogdet(jacobian)[1]
+
+
+@every_case
+def test_ladj_is_that_of_the_jacobian(case):
+    transform, (x, context) = build(case), inputs(case)
+    z, ladj = transform(x, context)
+    for i in range(2):
+        row = None if context is None else context[i : i + 1]
+        expected = brute_force_ladj(lambda v, row=row: transform(v, row)[0], x[i : i + 1])
+        torch.testing.assert_close(ladj[i], expected, rtol=1e-8, atol=1e-8)
+    row = None if context is None else context[:1]
+    expected = brute_force_ladj(lambda v: transform.inverse(v, row)[0], z[:1].detach())
+    torch.testing.assert_close(transform.inverse(z, context)[1][0], expected, rtol=1e-7, atol=1e-7)
+
+
+@every_case
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_gradients_flow(case, direction):
+    transform, (x, context) = build(case), inputs(case)
+    if direction == "inverse":
+        x = transform(x, context)[0].detach()
+    x.requires_grad_()
+    if context is not None and context.is_floating_point():
+        context.requires_grad_()
+    y, ladj = getattr(transform, direction)(x, context)
+    weights = torch.linspace(0.5, 1.5, y.numel(), dtype=y.dtype).view_as(y)
+    ((y * weights).sum() + (ladj * weights.flatten()[: len(ladj)]).sum()).backward()
+    assert x.grad.isfinite().all() and x.grad.any()
+    for name, p in transform.named_parameters():
+        assert p.grad is not None, f"{name} got no gradient"
+        assert p.grad.isfinite().all(), f"{name} got a gradient that is not finite"
+        assert p.grad.any() or (case.inert and name.endswith(case.inert)), f"the gradient of {name} is 0"
+    if context is not None and context.is_floating_point():
+        assert context.grad.isfinite().all() and context.grad.flatten(1).any(1).all()
+
+
+@every_case
+@torch.no_grad()
+def test_context(case):
+    transform, (x, context) = build(case), inputs(case)
+    z, ladj = transform(x, context)
+    if context is None:
+        z2, ladj2 = transform(x, torch.randn(BATCH, 3, dtype=x.dtype))
+        assert torch.equal(z, z2) and torch.equal(ladj, ladj2)
+        return
+    other = (context + 1) % case.context if isinstance(case.context, int) else context + 1
+    assert not torch.allclose(transform(x, other)[0], z)
+    assert not torch.allclose(transform.generate(z, other), x)
+    with pytest.raises(ValueError, match=r"context"):
+        transform(x, None)
+
+
+@every_case
+@torch.no_grad()
+def test_examples_do_not_see_each_other(case):
+    transform, (x, context) = build(case), inputs(case)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    z, ladj = transform(x, context)
+    for index in (order, slice(1, 2)):
+        part = None if context is None else context[index]
+        z2, ladj2 = transform(x[index], part)
+        torch.testing.assert_close(z2, z[index], rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(ladj2, ladj[index], rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(transform.generate(z[index], part), x[index], rtol=1e-8, atol=1e-8)
+
+
+@every_case
+@torch.no_grad()
+def test_state_dict_round_trip(case):
+    transform, (x, context) = build(case), inputs(case)
+    fresh = build(case, seed=123)
+    for t in (transform, fresh):  # fills the caches, which loading must empty
+        t.inverse(*(t(x, context)[0], context))
+    fresh.load_state_dict(transform.state_dict())
+    for a, b in zip(fresh(x, context), transform(x, context), strict=True):
+        assert torch.equal(a, b)
+
+
+@every_case
+@torch.no_grad()
+def test_copies_compute_the_same(case):
+    transform, (x, context) = build(case), inputs(case)
+    z, _ = transform(x, context)
+    x_back = transform.generate(z, context)
+    for twin in (copy.deepcopy(transform), pickle.loads(pickle.dumps(transform))):
+        assert torch.equal(twin(x, context)[0], z)
+        assert torch.equal(twin.generate(z, context), x_back)
+        randomize(twin)
+        if any(True for _ in twin.parameters()):
+            assert not torch.equal(twin(x, context)[0], z)
+    assert torch.equal(transform(x, context)[0], z)
+
+
+@every_case
+@torch.no_grad()
+def test_precision_under_autocast(case):
+    transform, (x, context) = build(case, torch.float32), inputs(case, torch.float32)
+    z, _ = transform(x, context)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low_z, low_ladj = transform(x, context)
+        back, back_ladj = transform.inverse(low_z, context)
+    assert low_z.dtype == low_ladj.dtype == back.dtype == back_ladj.dtype == torch.float32
+    assert low_ladj.shape == back_ladj.shape == (BATCH,)
+    torch.testing.assert_close(low_z, z, rtol=0.2, atol=0.3)
+    assert transform(x.bfloat16(), context)[1].dtype == torch.float32
+
+
+def compare_compiled(case: Case, backend: str, backward: bool) -> None:
+    transform, (x, context) = build(case, torch.float32), inputs(case, torch.float32)
+    torch._dynamo.reset()
+    compiled = torch.compile(transform, fullgraph=True, backend=backend)
+    grads = []
+    for function in (compiled, transform):
+        z, ladj = function(x, context)
+        grads.append([z, ladj])
+        if backward:
+            grads[-1] += torch.autograd.grad(z.square().sum() - ladj.sum(), list(transform.parameters()))
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.compiled], ids=lambda case: case.name)
+@torch.no_grad()
+def test_compiles_without_breaks(case):
+    compare_compiled(case, "eager", backward=False)
+
+
+@pytest.mark.parametrize("name", ["maf-spline", "flow-steps"])
+def test_compiled_gradients(name):
+    compare_compiled(next(case for case in CASES if case.name == name), "aot_eager", backward=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["coupling-spline", "maf-affine", "glow"])
+def test_compiled_to_machine_code(name):
+    compare_compiled(next(case for case in CASES if case.name == name), "inductor", backward=True)
