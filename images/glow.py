@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from flowsuite.core.layers.actnorm import ActNorm
 from flowsuite.core.layers.affine import Rescale
+from flowsuite.core.layers.channel_affine import ChannelAffine
 from flowsuite.core.layers.conv1x1 import InvertibleConv1x1, InvertibleConv1x1LU
 from flowsuite.core.layers.coupling import Coupling
 from flowsuite.core.layers.elementwise import Additive, Affine
@@ -20,12 +21,7 @@ from flowsuite.core.nets.conv import EdgeConv2d, GlowNet
 from flowsuite.core.transform import Compose
 from flowsuite.images.flow import ImageFlow, check_divisible
 
-PERMUTATIONS = {
-    "conv1x1": InvertibleConv1x1,
-    "conv1x1_lu": InvertibleConv1x1LU,
-    "shuffle": Permutation.shuffle,
-    "reverse": Permutation.reverse,
-}
+PERMUTATIONS = ("conv1x1", "conv1x1_lu", "shuffle", "reverse")
 
 
 class Glow(ImageFlow):
@@ -44,7 +40,7 @@ class Glow(ImageFlow):
         classifier: add a zero-initialised linear classifier on the spatial mean of the last latent (`classify`).
         scale: scale map of affine couplings: "sigmoid" (published), "bounded_sigmoid", "tanh" or "exp".
         convention: "official" (openai/glow) or "port" (rosinality/glow-pytorch: coupling nets without actnorm and
-            border channel, contiguous halves with the scale first, actnorm that stores its scale).
+            border channel, actnorm that stores its scale).
         reversible: train with activation memory that does not grow with `steps`.
 
     Shapes: images (N, C, H, W) uint8; latents (N, C*H*W), standard normal: `body.unflatten` gives them by level.
@@ -78,11 +74,10 @@ class Glow(ImageFlow):
         def step(channels: int, kind: str) -> FlowStep:
             elementwise = Affine(make_scale(scale)) if coupling == "affine" else Additive()
             net = GlowNet(channels // 2, channels // 2 * elementwise.n_params, width, convention)
-            layout = "interleaved" if convention == "official" else "contiguous_reversed"
             return FlowStep(
                 _actnorm(channels, convention),
-                PERMUTATIONS[kind](channels),
-                Coupling(net, elementwise, layout=layout),
+                _mixer(channels, kind, convention),
+                Coupling(net, elementwise),
             )
 
         blocks, splits, shapes = [], [], []
@@ -139,10 +134,17 @@ def _actnorm(channels: int, convention: str) -> ActNorm:
     return ActNorm(channels, parameterization="scale", unbiased=True)
 
 
+def _mixer(channels: int, kind: str, convention: str) -> ChannelAffine:
+    if kind == "conv1x1_lu":
+        return InvertibleConv1x1LU(channels, row_vector=convention == "official")
+    makers = {"conv1x1": InvertibleConv1x1, "shuffle": Permutation.shuffle, "reverse": Permutation.reverse}
+    return makers[kind](channels)
+
+
 def _split(channels: int, convention: str) -> Split:
     if convention == "official":
-        return Split(EdgeConv2d(channels, 2 * channels, 3, "indicator", zero_init=True), "interleaved")
-    return Split(EdgeConv2d(channels, 2 * channels, 3, "ones", zero_init=True), "contiguous")
+        return Split(EdgeConv2d(channels, 2 * channels, 3, "indicator", zero_init=True))
+    return Split(EdgeConv2d(channels, 2 * channels, 3, "ones", zero_init=True))
 
 
 def _top_net(channels: int, convention: str) -> nn.Module:

@@ -114,7 +114,7 @@ class ChannelCoupling(Coupling):
             raise ValueError(f"ChannelCoupling needs an even number of channels, got {channels}")
         half = channels // 2
         net = CouplingNet(half, half * map.n_params, batch_norm=batch_norm, lag=lag, **resnet)
-        super().__init__(net, map, swap, layout="contiguous")
+        super().__init__(net, map, swap)
         self.norm = OutputNorm(half, lag=lag) if batch_norm else None
 
     def forward(self, x, context=None):
@@ -157,7 +157,7 @@ class CheckerboardCoupling(MaskedCoupling):
         channels, height, width = shape
         mask = checkerboard(height, width, parity)
         net = CouplingNet(channels, channels * map.n_params, mask, batch_norm, lag, **resnet)
-        super().__init__(mask, net, map, layout="contiguous")
+        super().__init__(mask, net, map)
         self.register_buffer("mask", self.mask, persistent=False)  # follows from the shape: not a checkpoint's business
         self.norm = OutputNorm(channels, 1 - mask, lag=lag) if batch_norm else None
 

@@ -43,17 +43,21 @@ def convert_maf(
     residual = bool(config.get("residual", any(".linear_layers." in name for name in weights)))
     context = weights.get("context_layer.weight")
 
-    converted = {}
+    converted, used = {}, set()
     degrees = torch.arange(1, dims + 1)
     for theirs, ours in _masked_layers(num_blocks, residual):
         default = degrees.repeat_interleave(n_params) if ours == "last" else hidden_degrees(hidden, dims)
         out_degrees = weights.get(f"{theirs}.degrees", default)
         converted |= {f"{ours}.{part}": weights[f"{theirs}.{part}"] for part in ("weight", "bias")}
+        used |= {f"{theirs}.{part}" for part in ("weight", "bias", "mask", "degrees")}
         converted |= {f"{ours}.in_degrees": degrees, f"{ours}.out_degrees": out_degrees}
         degrees = out_degrees
     for name, value in weights.items():
         if "context_layer." in name:
             converted[name.replace("context_layer.", "context.")] = value
+            used.add(name)
+    if set(weights) - used:
+        raise ValueError(f"these weights have no place in a MADE: {', '.join(sorted(set(weights) - used))}")
 
     init_args = {
         "dims": dims,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from flowsuite.core.cache import ParameterCache
-from flowsuite.core.layers.coupling import arrange_params
 from flowsuite.core.layers.elementwise import ElementwiseMap
 from flowsuite.core.nets.made import MADE
 from flowsuite.core.nets.made_steps import MADESteps, sorted_weights
@@ -38,7 +37,7 @@ class MaskedAutoregressive(Transform):
         x = at_least_float32(x)
         h = at_least_float32(self.net(x, context))
         with autocast_off(x):
-            z, log_derivative = self.map(x, arrange_params(h, self.map.n_params, "interleaved"))
+            z, log_derivative = self.map(x, h.unflatten(1, (-1, self.map.n_params)))
             return z, zero_ladj(x) if log_derivative is None else sum_over_event(log_derivative)
 
     def inverse(self, z, context=None):

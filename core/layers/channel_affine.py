@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from flowsuite.core.cache import ParameterCache
 from flowsuite.core.numerics import at_least_float32, autocast_off
 from flowsuite.core.transform import Transform
-
-CONVOLUTIONS = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
 
 
 def positions(x: Tensor) -> int:
@@ -23,13 +20,21 @@ def check_channels(x: Tensor, channels: int, who: str) -> None:
         raise ValueError(f"{who} expected {channels} channels on axis 1, got a tensor of shape {tuple(x.shape)}")
 
 
-def apply_channel_affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`y[b, :, p] = weight @ x[b, :, p] + bias` at every position `p`; x is (B, C) or (B, C, ...)."""
+def apply_channel_affine(x: Tensor, weight: Tensor, bias: Tensor, relu: bool = False) -> Tensor:
+    """`y[b, :, p] = weight @ x[b, :, p] + bias` at every position `p`, rectified if `relu`; x is (B, C) or (B, C, ...).
+
+    One matrix product, in the memory format that `x` has.
+    """
     with autocast_off(x):
         x = at_least_float32(x)
-        if x.ndim == 2:
-            return F.linear(x, weight, bias)
-        return CONVOLUTIONS[x.ndim](x, weight[(...,) + (None,) * (x.ndim - 2)], bias)
+        if x.ndim > 2 and x.stride(1) != 1:
+            y = weight @ x.flatten(2) + bias.unsqueeze(-1)
+            return (y.relu_() if relu else y).view(x.shape[0], -1, *x.shape[2:])
+        rows = x.movedim(1, -1)  # channels last
+        y = torch.addmm(bias, rows.reshape(-1, x.shape[1]), weight.T)
+        if relu:
+            y = y.relu_()  # before any view is taken: in-place work on a view makes autograd copy
+        return y.view(*rows.shape[:-1], -1).movedim(-1, 1)
 
 
 class ChannelAffine(Transform):

@@ -34,10 +34,15 @@ class InvertibleConv1x1LU(ChannelAffine):
 
     `L` is unit lower triangular, `U` strictly upper; the permutation `P` and the signs stay as they were drawn.
     (Glow, arXiv 1807.03039, equation 10.)
+
+    Args:
+        channels: size of axis 1.
+        row_vector: multiply from the right, `z^T = x^T P L (U + ...)`, as the TensorFlow implementations do.
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, row_vector: bool = False):
         super().__init__(channels)
+        self.row_vector = row_vector
         permutation, lower, upper = torch.linalg.lu(random_rotation(channels))
         diagonal = upper.diagonal()
         dtype = torch.get_default_dtype()
@@ -60,10 +65,12 @@ class InvertibleConv1x1LU(ChannelAffine):
     def stacked_affine(cls, layers):
         permutation, lower, upper, log_s = cls._factors(layers)
         weight = permutation @ lower @ upper
+        weight = weight.mT if layers[0].row_vector else weight
         return weight, weight.new_zeros(weight.shape[:2]), log_s.sum(-1)
 
     def inverse_affine(self):
         permutation, lower, upper, _ = (factor[0].double() for factor in self._factors([self]))
         half = torch.linalg.solve_triangular(lower, permutation.T, upper=False, unitriangular=True)
         inverse = torch.linalg.solve_triangular(upper, half, upper=True)
+        inverse = inverse.mT if self.row_vector else inverse
         return inverse.to(self.lower.dtype), self.lower.new_zeros(self.channels)

@@ -9,24 +9,10 @@ from flowsuite.core.layers.elementwise import Additive, ElementwiseMap
 from flowsuite.core.numerics import at_least_float32, autocast_off, sum_over_event, zero_ladj
 from flowsuite.core.transform import Transform
 
-LAYOUTS = ("interleaved", "contiguous", "contiguous_reversed")
 
-
-def check_layout(layout: str) -> None:
-    if layout not in LAYOUTS:
-        raise ValueError(f"unknown layout of coupling parameters {layout!r}: expected one of {', '.join(LAYOUTS)}")
-
-
-def arrange_params(h: Tensor, n_params: int, layout: str) -> Tensor:
-    """A net's output (B, C * P, ...) as (B, C, ..., P).
-
-    "interleaved": channel c, parameter p at index c * P + p. "contiguous": at p * C + c. "contiguous_reversed": the
-    same with the parameters in reverse order (scale before shift for an affine map).
-    """
-    if layout == "interleaved":
-        return h.unflatten(1, (-1, n_params)).movedim(2, -1)
-    h = h.unflatten(1, (n_params, -1))
-    return (h.flip(1) if layout == "contiguous_reversed" else h).movedim(1, -1)
+def arrange_params(h: Tensor, n_params: int) -> Tensor:
+    """A net's output (B, P * C, ...), parameter p of channel c at p * C + c, as (B, C, ..., P)."""
+    return h.unflatten(1, (n_params, -1)).movedim(1, -1)
 
 
 class Coupling(Transform):
@@ -35,10 +21,10 @@ class Coupling(Transform):
     NICE (arXiv 1410.8516), RealNVP (1605.08803), Glow (1807.03039); neural spline flows (1906.04032) with a spline map.
 
     Args:
-        net: takes `a` (and the context, if `conditional`), gives `n_params` channels for each channel of `b`.
+        net: takes `a` (and the context, if `conditional`), gives `n_params` channels for each of `b`: first the
+            first parameter of all channels, then the second of all, and so on (shift before scale for `Affine`).
         map: the element-wise map, `Additive()` by default.
         swap: the second part conditions, the first is mapped.
-        layout: order of the net's output channels, see `arrange_params`.
         conditional: call `net(a, context)` rather than `net(a)`.
     """
 
@@ -47,21 +33,19 @@ class Coupling(Transform):
         net: nn.Module,
         map: ElementwiseMap | None = None,
         swap: bool = False,
-        layout: str = "interleaved",
         conditional: bool = False,
     ):
         super().__init__()
-        check_layout(layout)
         self.net = net
         self.map = Additive() if map is None else map
-        self.swap, self.layout, self.conditional = swap, layout, conditional
+        self.swap, self.conditional = swap, conditional
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(conditioner, mapped): the first part has the extra channel when their number is odd."""
         if x.ndim < 2 or x.shape[1] < 2:
             raise ValueError(f"Coupling needs at least 2 channels on axis 1, got a tensor of shape {tuple(x.shape)}")
         at = (x.shape[1] + 1) // 2
-        first, second = x[:, :at], x[:, at:]
+        first, second = x.split([at, x.shape[1] - at], dim=1)
         return (second, first) if self.swap else (first, second)
 
     def _merge(self, a: Tensor, b: Tensor) -> Tensor:
@@ -69,7 +53,7 @@ class Coupling(Transform):
 
     def params(self, a: Tensor, context: Tensor | None) -> Tensor:
         h = self.net(a, context) if self.conditional else self.net(a)
-        return arrange_params(at_least_float32(h), self.map.n_params, self.layout)
+        return arrange_params(at_least_float32(h), self.map.n_params)
 
     def _ladj(self, log_derivative: Tensor | None, x: Tensor) -> Tensor:
         return zero_ladj(x) if log_derivative is None else sum_over_event(log_derivative)
@@ -109,7 +93,7 @@ class MaskedCoupling(Transform):
 
     Args:
         mask: 1 where the input passes unchanged, broadcastable to one event.
-        net, map, layout, conditional: as for `Coupling`.
+        net, map, conditional: as for `Coupling`.
     """
 
     def __init__(
@@ -117,21 +101,19 @@ class MaskedCoupling(Transform):
         mask: Tensor,
         net: nn.Module,
         map: ElementwiseMap | None = None,
-        layout: str = "interleaved",
         conditional: bool = False,
     ):
         super().__init__()
-        check_layout(layout)
         if not ((mask == 0) | (mask == 1)).all():
             raise ValueError("the mask of a coupling must hold zeros and ones only")
         self.register_buffer("mask", mask.to(torch.get_default_dtype()))
         self.net = net
         self.map = Additive() if map is None else map
-        self.layout, self.conditional = layout, conditional
+        self.conditional = conditional
 
     def params(self, kept: Tensor, context: Tensor | None) -> Tensor:
         h = self.net(kept, context) if self.conditional else self.net(kept)
-        return arrange_params(at_least_float32(h), self.map.n_params, self.layout)
+        return arrange_params(at_least_float32(h), self.map.n_params)
 
     def _apply_map(self, direction, x, context):
         x = at_least_float32(x)

@@ -30,10 +30,10 @@ class Additive(ElementwiseMap):
     n_params = 1
 
     def forward(self, x, params):
-        return x + params[..., 0], None
+        return x + params.squeeze(-1), None
 
     def inverse(self, y, params):
-        return y - params[..., 0], None
+        return y - params.squeeze(-1), None
 
 
 class Affine(ElementwiseMap):
@@ -51,11 +51,13 @@ class Affine(ElementwiseMap):
         self.shift_first = shift_first
 
     def forward(self, x, params):
-        shift, log_scale = params[..., 0], self.scale(params[..., 1])
+        shift, h = params.unbind(-1)
+        log_scale = self.scale(h)
         scale = log_scale.exp()
         return ((x + shift) * scale if self.shift_first else x * scale + shift), log_scale
 
     def inverse(self, y, params):
-        shift, log_scale = params[..., 0], self.scale(params[..., 1])
+        shift, h = params.unbind(-1)
+        log_scale = self.scale(h)
         scale = (-log_scale).exp()
         return (y * scale - shift if self.shift_first else (y - shift) * scale), -log_scale

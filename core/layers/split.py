@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from flowsuite.core.layers.coupling import arrange_params
 from flowsuite.core.nets.conv import EdgeConv2d
 from flowsuite.core.numerics import at_least_float32, autocast_off, sum_over_event, zero_ladj
 from flowsuite.core.transform import Transform
@@ -30,16 +29,15 @@ class Split(nn.Module):
     becomes part of the map, and all latents are standard (Glow, arXiv 1807.03039; RealNVP, 1605.08803, without a net).
 
     Args:
-        net: from `h` to mean and log std of `z`; None for a fixed standard prior.
-        layout: order of the net's channels, "interleaved" or "contiguous" (see `arrange_params`).
+        net: from `h` to mean and log std of `z`, one after the other on axis 1; None for a fixed standard prior.
     """
 
-    def __init__(self, net: nn.Module | None = None, layout: str = "interleaved"):
+    def __init__(self, net: nn.Module | None = None):
         super().__init__()
-        self.net, self.layout = net, layout
+        self.net = net
 
     def _prior(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        return arrange_params(at_least_float32(self.net(h)), 2, self.layout).unbind(-1)
+        return at_least_float32(self.net(h)).chunk(2, dim=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if x.shape[1] % 2:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowsuite.core.layers.actnorm import ActNorm, initializing
+from flowsuite.core.nets.narrow_conv import conv2d
 
 
 class EdgeConv2d(nn.Module):
@@ -36,7 +36,6 @@ class EdgeConv2d(nn.Module):
         if edge not in ("zeros", "ones", "indicator"):
             raise ValueError(f'edge must be "zeros", "ones" or "indicator", got {edge!r}')
         self.edge = edge if kernel_size > 1 else "zeros"
-        self.padding = kernel_size // 2
         self.logscale_factor = logscale_factor
 
         def weight(channels: int) -> nn.Parameter:
@@ -62,20 +61,10 @@ class EdgeConv2d(nn.Module):
         edge_weight = None if edge_weight is None else edge_weight * column
         return self.weight * column, shift * scale, edge_weight
 
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, edge_weight: Tensor | None) -> Tensor:
-        y = F.conv2d(x, weight, bias, padding=self.padding)
-        return y if edge_weight is None else y + self._edge_map(x, edge_weight)
-
-    def _edge_map(self, x: Tensor, edge_weight: Tensor) -> Tensor:
-        """What the ring of ones around the image contributes to every output: (1, C, H, W)."""
-        height, width = x.shape[2:]
-        inside = x.new_zeros(1, 1, height, width)
-        return F.conv2d(F.pad(inside, [self.padding] * 4, value=1.0), edge_weight)
-
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         if self.actnorm is not None and initializing():
-            self.actnorm.maybe_initialize(self._convolve(x, self.weight, None, self.edge_weight))
-        return self._convolve(x, *self._folded())
+            self.actnorm.maybe_initialize(conv2d(x, self.weight, None, self.edge_weight))
+        return conv2d(x, *self._folded(), relu=relu)
 
 
 class GlowNet(nn.Module):
@@ -99,4 +88,4 @@ class GlowNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         first, second, last = self.layers
-        return last(F.relu(second(F.relu(first(x), inplace=True)), inplace=True))
+        return last(second(first(x, relu=True), relu=True))

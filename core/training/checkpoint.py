@@ -40,8 +40,9 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
         raise CheckpointError(
             f"{path} is refused: it is damaged, or holds more than tensors and plain data{detail}"
         ) from None
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0][:160]}") from None
+    except Exception as error:  # damaged bytes end in whatever error the reader stumbles over
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {reason}") from None
     check_checkpoint(checkpoint, path)
     return checkpoint
 

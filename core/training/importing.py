@@ -6,7 +6,6 @@ import argparse
 import difflib
 import importlib
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -68,10 +67,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(
-            f"{path} is refused: it is damaged, or holds more than tensors ({str(error).splitlines()[0][:120]})"
-        ) from None
+    except Exception as error:  # damaged bytes end in whatever error the reader stumbles over
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"{path} is refused: it is damaged, or holds more than tensors ({reason})") from None
     for name in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
+import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +94,8 @@ class FlowCLI(LightningCLI):
         try:
             self.config = parser.parse_args(self.arguments)
         except ArgumentError as error:
-            raise ValueError(one_line(error)) from None
+            options = self._subcommand_parsers[self.arguments[0]]._option_string_actions
+            raise ValueError(one_line(error, options)) from None
 
     def _parse_ckpt_path(self) -> None:
         """What a checkpoint says of its model never overrides the command line."""
@@ -244,9 +248,16 @@ def start_from(module: FlowModule, path: str) -> None:
     module.flow_initialized = True
 
 
-def one_line(error: Exception) -> str:
-    """An error of the parser without its usage text and line breaks."""
-    return " ".join(str(error).split())
+def one_line(error: Exception, options: Iterable[str]) -> str:
+    """An error of the parser on one line: the option it is about, and what is wrong with it."""
+    text = " ".join(str(error).split())
+    keys = re.findall(r'[Pp]arser key "([^"]+)"', text)
+    if keys:
+        reason = text.rpartition(f'"{keys[-1]}": ')[2].split(" - Expected a <class 'NoneType'>")[0]
+        return f"{'.'.join(keys)}: {reason.lstrip('- ')}"
+    unknown = re.search(r"unrecognized arguments: (--[^ =]+)", text, re.IGNORECASE)
+    close = difflib.get_close_matches(unknown[1], options, n=1) if unknown else []
+    return text + (f"; did you mean {close[0]}?" if close else "")
 
 
 def run(argv: list[str]) -> int:
@@ -256,6 +267,7 @@ def run(argv: list[str]) -> int:
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*treespec.*")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):
+        logging.getLogger(f"pytorch_lightning.{name}").setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")
     return FlowCLI(argv).exit_code

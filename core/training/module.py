@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,8 +165,18 @@ class FlowModule(pl.LightningModule):
         batches = [batch, *self._more_batches(self.init_batches - 1)]
         xs, contexts = zip(*(self.unpack(b) for b in batches), strict=True)
         self._seed("init")
-        self.flow.initialize(join(xs), join(contexts))
+        with self._whole_parameters():
+            self.flow.initialize(join(xs), join(contexts))
         self.flow_initialized = True
+
+    def _whole_parameters(self) -> contextlib.AbstractContextManager:
+        """Under FSDP, where a rank holds only its shard, the parameters gathered for the length of a block."""
+        from torch.distributed.fsdp import FullyShardedDataParallel
+
+        model = self.trainer.strategy.model
+        if isinstance(model, FullyShardedDataParallel):
+            return FullyShardedDataParallel.summon_full_params(model, writeback=True)
+        return contextlib.nullcontext()
 
     def _more_batches(self, n: int) -> Iterator[Any]:
         """`n` batches from the far side of the epoch's first one, without disturbing the training loader."""

@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         "--class",
         dest="label",
         type=int,
-        help="class label of all samples; by default the classes of a conditional model in turn",
+        help="class of all samples; without it, a conditional model takes its classes in turn",
     )
     add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
     add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes the checkpoint may name")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from toyrun import TOY, run_cli
 
-from flowsuite.core.training import recipes
+from flowsuite.core.training import recipes, sampling
 from flowsuite.core.training.cli import main
 
 
@@ -102,19 +102,9 @@ def test_predict_writes_log_likelihoods(trained):
 
 def test_fine_tuning_starts_from_the_averaged_weights(trained):
     source = "runs/toy/version_0/checkpoints/last.ckpt"
-    code, output = run_cli(
-        [
-            "fit",
-            "--config",
-            "toy.yaml",
-            "--weights",
-            source,
-            "--trainer.max_epochs=1",
-            "--trainer.limit_train_batches=1",
-        ]
-        + ["--model.init_args.optimizer.init_args.lr=0", "--trainer.default_root_dir=tuned"],
-        trained,
-    )
+    arguments = ["fit", "--config", "toy.yaml", "--weights", source, "--trainer.default_root_dir=tuned"]
+    one_empty_step = ["--trainer.max_steps=1", "--model.init_args.optimizer.init_args.lr=0"]
+    code, output = run_cli([*arguments, *one_empty_step], trained)
     assert code == 0, output
     before, after = read(trained / source), read(trained / "tuned/toy/version_0/checkpoints/last.ckpt")
     average = before["flowsuite"]["ema"]["average"]
@@ -122,17 +112,31 @@ def test_fine_tuning_starts_from_the_averaged_weights(trained):
     assert all(torch.equal(after["state_dict"][name], average[name]) for name in average)
 
 
+def same_samples(a, b):
+    files = sorted(path.name for path in a.iterdir())
+    assert files == ["samples_000000.npz", "samples_000004.npz", "samples_000008.npz"]
+    assert files == sorted(path.name for path in b.iterdir())
+    for name in files:
+        np.testing.assert_array_equal(np.load(a / name)["samples"], np.load(b / name)["samples"])
+
+
+def test_samples_do_not_depend_on_the_shards(trained):
+    common = ["--ckpt_path", str(trained / "runs/toy/version_0/checkpoints/best.ckpt"), "--num=10", "--batch_size=4"]
+    for n in (1, 3):
+        options = sampling.parser().parse_args([*common, "--allow=toyflow", f"--devices={n}", f"--out={trained}/r{n}"])
+        for rank in range(n):
+            done = list(sampling.batches(sampling.load(options, 0), options, rank))
+            assert done == [(0, 4), (4, 4), (8, 2)][rank::n]
+    same_samples(trained / "r1", trained / "r3")
+
+
+@pytest.mark.slow
 def test_samples_do_not_depend_on_the_number_of_processes(trained):
     common = ["sample", "--ckpt_path", "runs/toy/version_0/checkpoints/best.ckpt", "--num=10", "--batch_size=4"]
     for n in (1, 2):
         code, output = run_cli([*common, "--allow=toyflow", f"--devices={n}", f"--out=s{n}"], trained)
         assert code == 0, output
-    files = sorted(path.name for path in (trained / "s1").iterdir())
-    assert files == ["samples_000000.npz", "samples_000004.npz", "samples_000008.npz"]
-    assert files == sorted(path.name for path in (trained / "s2").iterdir())
-    for name in files:
-        a, b = (np.load(trained / folder / name)["samples"] for folder in ("s1", "s2"))
-        np.testing.assert_array_equal(a, b)
+    same_samples(trained / "s1", trained / "s2")
 
 
 def test_ctrl_c_leaves_a_resumable_checkpoint(tmp_path):
@@ -158,7 +162,8 @@ def test_nan_is_one_line(tmp_path):
     ("arguments", "message"),
     [
         (["fit", "--config", "images/nosuchthing"], "unknown recipe 'images/nosuchthing'"),
-        (["fit", *TOY, "--trainer.nonsense=1"], "nonsense"),
+        (["fit", *TOY, "--trainer.max_epochz=1"], "did you mean --trainer.max_epochs?"),
+        (["fit", *TOY, "--model.flow.width=x"], "model.flow.width: Expected a <class 'int'>. Got value: x"),
         (["fit", "--data=toyflow.ToyData"], "needs a model"),
         (["test", *TOY, "--ckpt_path=best"], "no best.ckpt under runs/run"),
         (["test", *TOY, "--ckpt_path=absent.ckpt"], "no checkpoint at absent.ckpt"),

@@ -55,9 +55,12 @@ def test_training_lowers_the_loss(tmp_path):
 def test_initialised_once_from_the_first_batch(tmp_path, monkeypatch):
     calls = []
     initialize = ToyFlow.initialize
-    monkeypatch.setattr(
-        ToyFlow, "initialize", lambda self, x, context=None: (calls.append(len(x)), initialize(self, x))
-    )
+
+    def record(self, x, context=None):
+        calls.append(len(x))
+        initialize(self, x, context)
+
+    monkeypatch.setattr(ToyFlow, "initialize", record)
     module = FlowModule(ToyFlow(noise=False))
     fit(module, tmp_path)
     assert calls == [8]

@@ -35,13 +35,19 @@ def child(argv: list[str], cwd: str, log: str, env: dict[str, str]) -> None:
     sys.exit(code)
 
 
-def run_cli(argv: list[str], cwd: Path, **env: str) -> tuple[int, str]:
-    """(exit code, everything printed) of `flowsuite argv...` in the folder `cwd`."""
+def prepare_forkserver(modules: list[str] | None = None) -> None:
+    """New processes are forked from one that has imported these modules but computed nothing."""
     paths = [str(HERE), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    preload = ["toyrun", "toyflow", "flowsuite.core.training.lightning_cli", *(modules or [])]
+    multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
+
+
+def run_cli(argv: list[str], cwd: Path, **env: str) -> tuple[int, str]:
+    """(exit code, everything printed) of `flowsuite argv...` in the folder `cwd`."""
+    prepare_forkserver()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["toyrun", "toyflow", "flowsuite.core.training.lightning_cli"])
     log = cwd / "log.txt"
     process = context.Process(target=child, args=(argv, str(cwd), str(log), env))
     process.start()

@@ -1,0 +1,33 @@
+"""`python -m benchmarks images`: side-by-side measurements with peer libraries (extra `bench`)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks import images
+from benchmarks.machine import describe_machine
+
+SUITES = {"images": images.tables}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("suite", choices=SUITES)
+    parser.add_argument("--rounds", type=int, default=15, help="interleaved repetitions (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch (%(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
+    parser.add_argument("--no-compile", action="store_true", help="leave out the rows of torch.compile")
+    parser.add_argument("--save", type=Path, metavar="FILE.md", help="write the tables there too")
+    args = parser.parse_args()
+    report = [f"# python -m benchmarks {args.suite}", describe_machine(args.device, args.threads)]
+    for table in SUITES[args.suite](args):
+        report.append(table)
+        print(f"\n{table}", flush=True)
+    if args.save:
+        args.save.parent.mkdir(parents=True, exist_ok=True)
+        args.save.write_text("\n\n".join(report) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Same-size convolution between a narrow and a wide set of channels, on CPUs as matrix products of patches.
+
+Coupling nets lead from a few channels to many and back. oneDNN is slow on these shapes, above all backwards; the
+patches of the *narrow* side are small, and every product with them runs at the speed of a plain matrix product.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from flowsuite.core.layers.channel_affine import apply_channel_affine
+
+
+def patches(x: Tensor, kernel_size: int) -> Tensor:
+    """What a zero-padded kernel sees at every position: (B, H, W, C) -> (B * H * W, k * k * C), channels fastest."""
+    batch, height, width, channels = x.shape
+    pad = kernel_size // 2
+    padded = F.pad(x, (0, 0, pad, pad, pad, pad))
+    per_image, per_row, per_pixel, _ = padded.stride()
+    windows = padded.as_strided(
+        (batch, height, width, kernel_size, kernel_size * channels), (per_image, per_row, per_pixel, per_row, 1)
+    )
+    return windows.reshape(batch * height * width, kernel_size**2 * channels)
+
+
+@functools.lru_cache(maxsize=64)
+def ring_patches(height: int, width: int, kernel_size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What a kernel sees of a ring of ones around a zero image: (H * W, k * k)."""
+    pad = kernel_size // 2
+    with torch.inference_mode(False):  # kept across calls: must be an ordinary tensor
+        image = F.pad(torch.zeros(1, 1, height, width, dtype=dtype, device=device), [pad] * 4, value=1.0)
+        return F.unfold(image, kernel_size)[0].T.contiguous()
+
+
+def transposed(weight: Tensor) -> Tensor:
+    """The kernel of the transposed convolution: (O, C, k, k) -> (C, O, k, k), turned by 180 degrees."""
+    return weight.flip(2, 3).transpose(0, 1)
+
+
+def kernel_matrix(weight: Tensor) -> Tensor:
+    """(O, C, k, k) as the matrix (k * k * C, O) that `patches` are multiplied by."""
+    return weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
+
+
+class NarrowToWide(torch.autograd.Function):
+    """`relu(conv(x, weight) + bias + e)`, few channels to many; `e` is the map of a ring of ones under `edge_weight`.
+
+    x (B, C, H, W), weight (O, C, k, k), bias (O,), edge_weight (O, 1, k, k) or None -> (B, O, H, W), channels last.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, edge_weight, relu):
+        batch, _, height, width = x.shape
+        ctx.has_edge = edge_weight is not None
+        matrix = kernel_matrix(weight)
+        if ctx.has_edge:
+            matrix = torch.cat((matrix, kernel_matrix(edge_weight)))
+        y = torch.addmm(bias, NarrowToWide.columns(x, weight.shape[2], ctx.has_edge), matrix)
+        if relu:
+            y.relu_()
+        ctx.save_for_backward(x, weight, y if relu else None)
+        return y.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+    @staticmethod
+    def columns(x, kernel_size, has_edge):
+        columns = patches(x.permute(0, 2, 3, 1), kernel_size)
+        if not has_edge:
+            return columns
+        batch, _, height, width = x.shape
+        ring = ring_patches(height, width, kernel_size, x.device, x.dtype)
+        return torch.cat((columns, ring.expand(batch, -1, -1).reshape(len(columns), -1)), dim=1)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight, rectified = ctx.saved_tensors
+        out_channels, channels, k, _ = weight.shape
+        rows = grad.permute(0, 2, 3, 1).reshape(-1, out_channels)
+        if rectified is not None:
+            rows = torch.ops.aten.threshold_backward(rows, rectified, 0)
+        grad_matrix = NarrowToWide.columns(x, k, ctx.has_edge).T @ rows
+        grad_weight = grad_matrix[: k * k * channels].view(k, k, channels, out_channels).permute(3, 2, 0, 1)
+        grad_edge = grad_matrix[k * k * channels :].T.reshape(out_channels, 1, k, k) if ctx.has_edge else None
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad = rows.view(x.shape[0], *x.shape[2:], out_channels).permute(0, 3, 1, 2)
+            grad_x = F.conv2d(grad, transposed(weight), padding=k // 2)
+        return grad_x, grad_weight, rows.sum(0), grad_edge, None
+
+
+class WideToNarrow(torch.autograd.Function):
+    """`conv(x, weight) + bias`, many channels to few; x (B, C, H, W), weight (O, C, k, k) -> (B, O, H, W)."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        out_channels, channels, k, _ = weight.shape
+        x = x.permute(0, 2, 3, 1)
+        columns = patches(grad.permute(0, 2, 3, 1), k)
+        grad_x = (columns @ kernel_matrix(transposed(weight))).view(x.shape).permute(0, 3, 1, 2)
+        grad_matrix = columns.T @ x.reshape(-1, channels)  # of the transposed kernel
+        grad_weight = grad_matrix.view(k, k, out_channels, channels).permute(2, 3, 0, 1).flip(2, 3)
+        return grad_x, grad_weight, grad.sum((0, 2, 3))
+
+
+def use_patches(x: Tensor) -> bool:
+    """Where the products of patches win: eager float32 or float64 on a CPU."""
+    return x.device.type == "cpu" and x.dtype != torch.bfloat16 and not torch.is_autocast_enabled("cpu")
+
+
+def conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None, edge_weight: Tensor | None = None, relu: bool = False
+) -> Tensor:
+    """Same-size convolution of (B, C, H, W) by an odd kernel, plus a ring of ones under `edge_weight` (O, 1, k, k).
+
+    `relu` rectifies the result.
+    """
+    kernel_size = weight.shape[2]
+    bias = weight.new_zeros(weight.shape[0]) if bias is None else bias
+    if use_patches(x):
+        if kernel_size > 1 and weight.shape[1] < weight.shape[0]:
+            return NarrowToWide.apply(x, weight, bias, edge_weight, relu)
+        if kernel_size == 1:
+            return apply_channel_affine(x, weight[:, :, 0, 0], bias, relu)
+        y = WideToNarrow.apply(x, weight, bias)
+    else:
+        y = F.conv2d(x, weight, bias, padding=kernel_size // 2)
+    if edge_weight is not None:
+        height, width = x.shape[2:]
+        ring = ring_patches(height, width, kernel_size, x.device, edge_weight.dtype)
+        y = y + (edge_weight.flatten(1) @ ring.T).view(1, -1, height, width)
+    return F.relu(y, inplace=True) if relu else y

@@ -1,0 +1,91 @@
+"""`flowsuite demo`: trains every domain's demo recipe, generates, and writes a page to look at."""
+
+from __future__ import annotations
+
+import argparse
+import html
+import importlib
+import importlib.util
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.recipes import domains
+
+STYLE = """
+body { font-family: system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+img { image-rendering: pixelated; max-width: 100%; border: 1px solid #ccc; }
+figure { margin: 1.5rem 0; } figcaption { color: #555; margin-top: .4rem; }
+pre { background: #f4f4f4; padding: .8rem; overflow-x: auto; }
+"""
+
+
+@dataclass
+class Section:
+    """One domain's part of the page.
+
+    Attributes:
+        title: heading.
+        text: what was trained, and what was measured.
+        figures: (path inside the demo folder, caption) of every picture.
+        commands: the command lines that made it.
+    """
+
+    title: str
+    text: str
+    figures: list[tuple[Path, str]] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+
+
+def render_section(section: Section, root: Path) -> str:
+    parts = [f"<h2>{html.escape(section.title)}</h2>", f"<p>{html.escape(section.text)}</p>"]
+    for path, caption in section.figures:
+        source = html.escape(path.relative_to(root).as_posix(), quote=True)
+        text = html.escape(caption)
+        parts.append(f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>')
+    if section.commands:
+        parts.append(f"<pre>{html.escape(chr(10).join(section.commands))}</pre>")
+    return "\n".join(parts)
+
+
+def write_page(sections: list[Section], root: Path) -> Path:
+    """`index.html` in `root`, with relative links."""
+    body = "\n".join(render_section(section, root) for section in sections)
+    page = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>flowsuite demo</title><style>{STYLE}</style></head>
+<body><h1>flowsuite demo</h1>
+{body}
+</body></html>
+"""
+    path = root / "index.html"
+    with atomic_write(path) as file:
+        file.write(page.encode())
+    return path
+
+
+def domains_with_demo() -> list[str]:
+    return [name for name in domains() if importlib.util.find_spec(f"flowsuite.{name}.demo")]
+
+
+def main(argv: list[str] | None = None) -> int:
+    found = domains_with_demo()
+    parser = argparse.ArgumentParser(
+        "flowsuite demo",
+        description="Trains the demo recipe of every domain, generates from it, and writes a page with the results.",
+        epilog="example: flowsuite demo --out runs/demo",
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the page (%(default)s)")
+    parser.add_argument("--only", nargs="+", choices=found, metavar="DOMAIN", help=f"some of: {', '.join(found)}")
+    args = parser.parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    sections = []
+    for name in args.only or found:
+        start = time.perf_counter()
+        section = importlib.import_module(f"flowsuite.{name}.demo").run(args.out / name)
+        section.text += f" The whole part took {time.perf_counter() - start:.0f} s on {os.cpu_count()} CPU cores."
+        sections.append(section)
+    page = write_page(sections, args.out)
+    print(f"\nOpen {page.resolve()}")
+    return 0
