@@ -93,7 +93,7 @@ class ImageFlowModule(FlowModule):
         return self.flow.sample(n, self.labels(n, context, generator), temperature, generator)
 
     def save_samples(self, samples, out, first):
-        """`samples_<first>.png`, a grid (small images enlarged), and `samples_<first>.npz`, array `samples` (N, C, H, W)."""
+        """A grid `samples_<first>.png` (small ones enlarged); array `samples` (N, C, H, W) in `samples_<first>.npz`."""
         samples = samples.detach().cpu()
         picture = write_png(Path(out) / f"samples_{first:06d}.png", enlarge(grid(samples)))
         arrays = Path(out) / f"samples_{first:06d}.npz"
