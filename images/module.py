@@ -14,7 +14,7 @@ from flowsuite.core.training.files import write_npz
 from flowsuite.core.training.module import FlowModule
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.levels import encode_levels, has_levels
-from flowsuite.images.render import grid, write_png
+from flowsuite.images.render import enlarge, grid, write_png
 
 
 class ImageFlowModule(FlowModule):
@@ -93,9 +93,9 @@ class ImageFlowModule(FlowModule):
         return self.flow.sample(n, self.labels(n, context, generator), temperature, generator)
 
     def save_samples(self, samples, out, first):
-        """`samples_<first>.png`, a grid, and `samples_<first>.npz` with the array `samples` (N, C, H, W) uint8."""
+        """A grid `samples_<first>.png` (small ones enlarged); array `samples` (N, C, H, W) in `samples_<first>.npz`."""
         samples = samples.detach().cpu()
-        picture = write_png(Path(out) / f"samples_{first:06d}.png", grid(samples))
+        picture = write_png(Path(out) / f"samples_{first:06d}.png", enlarge(grid(samples)))
         arrays = Path(out) / f"samples_{first:06d}.npz"
         write_npz(arrays, samples=samples.numpy())
         return [picture, arrays]
@@ -107,4 +107,4 @@ class ImageFlowModule(FlowModule):
         z = self.flow.base.sample(self.examples, 1.0, generator)
         labels = self.labels(self.examples, None, generator)
         rows = [self.flow.decode(t * z, labels) for t in self.temperatures]
-        return grid(torch.cat(rows), columns=self.examples).float() / 255
+        return enlarge(grid(torch.cat(rows), columns=self.examples)).float() / 255

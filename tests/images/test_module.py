@@ -118,15 +118,15 @@ def test_samples_are_written_as_picture_and_array(tmp_path):
     picture, arrays = module.save_samples(samples, tmp_path, 20)
     assert (picture.name, arrays.name) == ("samples_000020.png", "samples_000020.npz")
     assert np.array_equal(np.load(arrays)["samples"], samples.numpy())
-    assert np.asarray(Image.open(picture)).shape == (17, 26, 3)
+    assert np.array_equal(np.asarray(Image.open(picture))[::15, ::15], grid(samples).permute(1, 2, 0).numpy())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["samples_000020.npz", "samples_000020.png"]
 
 
 def test_example_images_have_a_row_for_each_temperature():
     module = ImageFlowModule(glow(image_shape=(1, 8, 12)), temperatures=[0.0, 1.0], examples=5).eval()
-    picture = module.example_images()
+    assert torch.equal(module.example_images(), module.example_images())
+    picture = module.example_images()[:, ::6, ::6]
     assert picture.shape == (1, 2 * 9 - 1, 5 * 13 - 1) and picture.min() >= 0 and picture.max() <= 1
-    assert torch.equal(picture, module.example_images())
     zero = picture[:, :8]
     assert torch.equal(zero[..., :12], zero[..., 13:25])
 
