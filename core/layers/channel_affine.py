@@ -29,7 +29,11 @@ def apply_channel_affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
         x = at_least_float32(x)
         if x.ndim == 2:
             return F.linear(x, weight, bias)
-        return CONVOLUTIONS[x.ndim](x, weight[(...,) + (None,) * (x.ndim - 2)], bias)
+        kernel = weight[(...,) + (None,) * (x.ndim - 2)]
+        if bias is not None and torch.compiler.is_compiling():
+            # inductor (torch 2.12, CPU) cannot lower a convolution whose bias is a view of a computed tensor
+            return CONVOLUTIONS[x.ndim](x, kernel) + bias.view(-1, *[1] * (x.ndim - 2))
+        return CONVOLUTIONS[x.ndim](x, kernel, bias)
 
 
 class ChannelAffine(Transform):
