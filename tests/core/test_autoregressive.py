@@ -46,7 +46,7 @@ def test_cached_sampling_equals_the_naive_inverse(dims, hidden, num_blocks, resi
     torch.testing.assert_close(ladj, expected_ladj, rtol=1e-9, atol=1e-9)
 
 
-def test_sampling_multiplies_less_than_two_network_passes():
+def test_sampling_multiplies_less_than_one_network_pass():
     """Counts multiply-adds, not seconds: D passes would be 64 times those of one."""
     from torch.utils.flop_counter import FlopCounterMode
 
