@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 
 from benchmarks import images
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("--no-compile", action="store_true", help="leave out the rows of torch.compile")
     parser.add_argument("--save", type=Path, metavar="FILE.md", help="write the tables there too")
     args = parser.parse_args()
+    warnings.filterwarnings("ignore", ".*torch.lu is deprecated.*")
     report = [f"# python -m benchmarks {args.suite}", describe_machine(args.device, args.threads)]
     for table in SUITES[args.suite](args):
         report.append(table)

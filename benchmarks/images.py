@@ -68,7 +68,7 @@ def speed(size: Size, args: argparse.Namespace) -> str:
     models: dict[str, tuple[nn.Module, Callable, Callable]] = {}
     nflows, normflows = nflows_glow(size).to(device), normflows_glow(size).to(device)
     models["nflows"] = (nflows, lambda: nflows.log_prob(x), lambda: nflows.sample(size.batch))
-    models["normflows"] = (normflows, lambda: normflows.log_prob(x), lambda: normflows.sample(size.batch))
+    models["normflows"] = (normflows, lambda: normflows.log_prob(x, None), lambda: normflows.sample(size.batch))
     for name, convention in (("flowsuite", "port"), ("flowsuite, openai/glow nets", "official")):
         flow = ours(size, convention).to(device)
         flow.initialize(images)

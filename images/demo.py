@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from flowsuite.core.training.demo import Section
 from flowsuite.core.training.lightning_cli import run as lightning
 from flowsuite.images import commands
@@ -23,7 +21,6 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     `options` are further options of `flowsuite fit`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)  # 8x8 images: a second thread costs more than it brings
     status = lightning(["fit", "--config", RECIPE, "--trainer.default_root_dir", str(folder), *options])
     if status:
         raise RuntimeError(f"training of {RECIPE} ended with exit code {status}")

@@ -10,12 +10,27 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
-from pytorch_lightning.callbacks import Checkpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, Checkpoint, TQDMProgressBar
 
 from flowsuite.core.training.checkpoint import read_checkpoint
 from flowsuite.core.training.files import atomic_write
 
 SYNC_EVERY = 10  # steps between two looks at the other ranks' signals
+
+
+class CPUThreads(Callback):
+    """Sets how many threads torch uses on the CPU, from the start of a run on.
+
+    A small model gains nothing from a second thread, and loses much where other programs want the same cores.
+    """
+
+    def __init__(self, num_threads: int):
+        if num_threads < 1:
+            raise ValueError(f"num_threads must be at least 1, got {num_threads}")
+        self.num_threads = num_threads
+
+    def setup(self, trainer, pl_module, stage):
+        torch.set_num_threads(self.num_threads)
 
 
 class LastCheckpoint(Checkpoint):

@@ -84,8 +84,6 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Runs a command line; the exit code: 0 for success, 1 for an error, 2 for a wrong command, 130 for Ctrl-C."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    # Before torch starts its threads: ones that spin while they wait stall each other on shared cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return dispatch(argv) or 0
     except KeyboardInterrupt:
