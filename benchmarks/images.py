@@ -75,7 +75,12 @@ def speed(size: Size, args: argparse.Namespace) -> str:
         models[name] = (flow, lambda f=flow: f.log_prob(images), lambda f=flow: f.sample(size.batch))
         if not args.no_compile:
             compiled = torch.compile(flow.log_prob, fullgraph=True)
-            models[f"{name}, compiled"] = (flow, lambda c=compiled: c(images), None)
+            decode = torch.compile(flow.decode, fullgraph=True)
+            models[f"{name}, compiled"] = (
+                flow,
+                lambda c=compiled: c(images),
+                lambda f=flow, d=decode: d(f.base.sample(size.batch)),
+            )
     return table(str(size), ["model", "parameters", *header()], rows(models, size, args))
 
 
@@ -92,21 +97,15 @@ def rows(models: dict, size: Size, args: argparse.Namespace) -> list[list[str]]:
     train["coupling nets alone"] = lambda: torch.autograd.grad(nets(inputs), parameters)
     density = {name: without_grad(log_prob) for name, (_, log_prob, _) in models.items()}
     density["coupling nets alone"] = without_grad(lambda: nets(inputs))
-    sample = {name: without_grad(draw) for name, (_, _, draw) in models.items() if draw}
+    sample = {name: without_grad(draw) for name, (_, _, draw) in models.items()}
     sample["coupling nets alone"] = density["coupling nets alone"]
     results = [medians(contenders, args.rounds) for contenders in (train, density, sample)]
     counts = {name: sum(p.numel() for p in model.parameters()) for name, (model, _, _) in models.items()}
     counts["coupling nets alone"] = sum(p.numel() for p in nets.parameters())
     lines = []
     for name in train:
-        milliseconds = [result.get(name) for result in results]
-        ratios = [
-            None if value is None else value / result[peer]
-            for peer in ("normflows", "nflows")
-            for value, result in zip(milliseconds, results, strict=True)
-        ]
-        cells = [f"{v:.1f}" if v is not None else "" for v in milliseconds]
-        cells += [f"{r:.2f}" if r is not None else "" for r in ratios]
+        ratios = [result[name] / result[peer] for peer in ("normflows", "nflows") for result in results]
+        cells = [f"{result[name]:.1f}" for result in results] + [f"{ratio:.2f}" for ratio in ratios]
         lines.append([name, f"{counts[name]:,}", *cells])
     return lines
 

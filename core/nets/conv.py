@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from flowsuite.core.cache import ParameterCache
 from flowsuite.core.layers.actnorm import ActNorm, initializing
 from flowsuite.core.nets.narrow_conv import conv2d
 
@@ -42,6 +43,7 @@ class EdgeConv2d(nn.Module):
             std = 0.0 if zero_init else 0.05
             return nn.Parameter(std * torch.randn(out_channels, channels, kernel_size, kernel_size))
 
+        self.cache = ParameterCache()
         self.weight = weight(in_channels)
         self.edge_weight = weight(1) if self.edge == "indicator" else None
         self.actnorm = ActNorm(out_channels) if actnorm else None
@@ -64,7 +66,11 @@ class EdgeConv2d(nn.Module):
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         if self.actnorm is not None and initializing():
             self.actnorm.maybe_initialize(conv2d(x, self.weight, None, self.edge_weight))
-        return conv2d(x, *self._folded(), relu=relu)
+        if self.training:  # the weights change every step: a copy would only take memory
+            weight, bias, edge_weight = self._folded()
+        else:
+            weight, bias, edge_weight = self.cache.get("folded", self.parameters(), self._folded)
+        return conv2d(x, weight, bias, edge_weight, relu)
 
 
 class GlowNet(nn.Module):

@@ -50,16 +50,16 @@ class NarrowToWide(torch.autograd.Function):
     """`relu(conv(x, weight) + bias + e)`, few channels to many; `e` is the map of a ring of ones under `edge_weight`.
 
     x (B, C, H, W), weight (O, C, k, k), bias (O,), edge_weight (O, 1, k, k) or None -> (B, O, H, W), channels last.
+    Ring and bias are columns of the patches, so that one product yields the output and one all gradients of weights.
     """
 
     @staticmethod
     def forward(ctx, x, weight, bias, edge_weight, relu):
         batch, _, height, width = x.shape
         ctx.has_edge = edge_weight is not None
-        matrix = kernel_matrix(weight)
-        if ctx.has_edge:
-            matrix = torch.cat((matrix, kernel_matrix(edge_weight)))
-        y = torch.addmm(bias, NarrowToWide.columns(x, weight.shape[2], ctx.has_edge), matrix)
+        edge = [kernel_matrix(edge_weight)] if ctx.has_edge else []
+        matrix = torch.cat((kernel_matrix(weight), *edge, bias[None]))
+        y = NarrowToWide.columns(x, weight.shape[2], ctx.has_edge) @ matrix
         if relu:
             y.relu_()
         ctx.save_for_backward(x, weight, y if relu else None)
@@ -68,11 +68,12 @@ class NarrowToWide(torch.autograd.Function):
     @staticmethod
     def columns(x, kernel_size, has_edge):
         columns = patches(x.permute(0, 2, 3, 1), kernel_size)
+        ones = columns.new_ones(len(columns), 1)
         if not has_edge:
-            return columns
+            return torch.cat((columns, ones), dim=1)
         batch, _, height, width = x.shape
         ring = ring_patches(height, width, kernel_size, x.device, x.dtype)
-        return torch.cat((columns, ring.expand(batch, -1, -1).reshape(len(columns), -1)), dim=1)
+        return torch.cat((columns, ring.expand(batch, -1, -1).reshape(len(columns), -1), ones), dim=1)
 
     @staticmethod
     def backward(ctx, grad):
@@ -83,12 +84,12 @@ class NarrowToWide(torch.autograd.Function):
             rows = torch.ops.aten.threshold_backward(rows, rectified, 0)
         grad_matrix = NarrowToWide.columns(x, k, ctx.has_edge).T @ rows
         grad_weight = grad_matrix[: k * k * channels].view(k, k, channels, out_channels).permute(3, 2, 0, 1)
-        grad_edge = grad_matrix[k * k * channels :].T.reshape(out_channels, 1, k, k) if ctx.has_edge else None
+        grad_edge = grad_matrix[k * k * channels : -1].T.reshape(out_channels, 1, k, k) if ctx.has_edge else None
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad = rows.view(x.shape[0], *x.shape[2:], out_channels).permute(0, 3, 1, 2)
             grad_x = F.conv2d(grad, transposed(weight), padding=k // 2)
-        return grad_x, grad_weight, rows.sum(0), grad_edge, None
+        return grad_x, grad_weight, grad_matrix[-1], grad_edge, None
 
 
 class WideToNarrow(torch.autograd.Function):
