@@ -37,12 +37,10 @@ def converters() -> dict[str, ModuleType]:
     return found
 
 
-def module_class(reference: ModuleType) -> str:
-    """The class path of the `FlowModule` of a domain: named `MODULE` there, or the one in its `module.py`."""
-    if hasattr(reference, "MODULE"):
-        return reference.MODULE
+def module_class(reference: ModuleType, class_path: str) -> str:
+    """The class path of the `FlowModule` for a flow: the one in `module.py` of the domain that the flow is of."""
     package = reference.__name__.rpartition(".")[0]
-    if has_module(package, "module"):
+    if class_path.startswith(f"{package}.") and has_module(package, "module"):
         name = f"{package}.module"
         for cls in vars(importlib.import_module(name)).values():
             if isinstance(cls, type) and issubclass(cls, FlowModule) and cls.__module__ == name:
@@ -113,6 +111,6 @@ def main(argv: list[str]) -> int:
         class_path, init_args, state_dict = reference.convert_reference(options.kind, weights, config)
     except KeyError as error:
         raise ValueError(f"{options.weights} and {options.config} are not of kind {options.kind}: no {error}") from None
-    save_flow_checkpoint(options.out, class_path, init_args, state_dict, module_class(reference))
+    save_flow_checkpoint(options.out, class_path, init_args, state_dict, module_class(reference, class_path))
     print(f"{options.out}: {class_path}, {sum(w.numel() for w in state_dict.values()):,} numbers")
     return 0
