@@ -166,7 +166,7 @@ def train(command: str, argv: list[str]) -> int:
 
 
 def recipes(argv: list[str]) -> int:
-    from flowsuite.core.training.recipes import recipes_table
+    from flowsuite.core.training.recipes import print_recipes
 
     if any(argument in ("--help", "-h") for argument in argv):
         print("flowsuite recipes: name, model, data, hardware and published figure of every packaged recipe")
@@ -174,7 +174,7 @@ def recipes(argv: list[str]) -> int:
         return 0
     if argv:
         raise ValueError(f"flowsuite recipes takes no arguments, got {' '.join(argv)}")
-    print(recipes_table())
+    print_recipes()
     return 0
 
 

@@ -81,14 +81,19 @@ def read_header(path: Path) -> dict[str, str]:
     return header
 
 
-def recipes_table() -> str:
-    """Name and header of every recipe, in columns."""
-    rows = [("recipe", *FIELDS)]
+def print_recipes() -> None:
+    """Name and header of every recipe, in columns as wide as the terminal allows."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
+    table = Table(box=None, padding=(0, 2, 1, 0))
+    table.add_column("recipe", no_wrap=True)
+    for field in FIELDS:
+        table.add_column(field, overflow="fold")
     for name, path in list_recipes().items():
         header = read_header(path)
-        rows.append((name, *(header.get(field, "-") for field in FIELDS)))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    rows.insert(1, tuple("-" * width for width in widths))
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+        table.add_row(name, *(header.get(field, "-") for field in FIELDS))
+    console.print(table)
