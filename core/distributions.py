@@ -30,12 +30,13 @@ class Base(nn.Module):
     def log_prob(self, z: Tensor) -> Tensor:
         if tuple(z.shape[1:]) != self.shape:
             raise ValueError(f"expected latents of shape (N, {', '.join(map(str, self.shape))}), got {tuple(z.shape)}")
-        return sum_over_event(self._elementwise(at_least_float32(z)))
+        return sum_over_event(self.elementwise_log_prob(at_least_float32(z)))
 
     def sample(self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
         return temperature * self._draw((n, *self.shape), generator)
 
-    def _elementwise(self, z: Tensor) -> Tensor:
+    def elementwise_log_prob(self, z: Tensor) -> Tensor:
+        """Log-density of every entry, in the shape of `z`."""
         raise NotImplementedError
 
     def _draw(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
@@ -45,7 +46,7 @@ class Base(nn.Module):
 class StandardNormal(Base):
     """N(0, I): `log p(z) = -z^2/2 - log(2 pi)/2`, summed over the event."""
 
-    def _elementwise(self, z):
+    def elementwise_log_prob(self, z):
         return -0.5 * (z * z + math.log(2 * math.pi))
 
     def _draw(self, shape, generator):
@@ -55,7 +56,7 @@ class StandardNormal(Base):
 class StandardLogistic(Base):
     """Logistic(0, 1): `log p(z) = -softplus(z) - softplus(-z)`, summed over the event (NICE, arXiv 1410.8516)."""
 
-    def _elementwise(self, z):
+    def elementwise_log_prob(self, z):
         return -F.softplus(z) - F.softplus(-z)
 
     def _draw(self, shape, generator):

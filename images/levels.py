@@ -28,7 +28,9 @@ def encode_levels(flow: ImageFlow, x: Tensor, context: Tensor | None = None) -> 
     y, shared = flow.transform[:2](x)
     parts = flow.body.forward_parts(y, context)
     nats = [
-        sum_over_event(flow.base._elementwise(at_least_float32(eps))) + ladj + shared * (eps[0].numel() / flow.dims)
+        sum_over_event(flow.base.elementwise_log_prob(at_least_float32(eps)))
+        + ladj
+        + shared * (eps[0].numel() / flow.dims)
         for eps, ladj in parts
     ]
     return torch.stack(nats, dim=1), [eps for eps, _ in parts]

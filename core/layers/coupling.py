@@ -72,12 +72,6 @@ class Coupling(Transform):
             b, log_derivative = self.map.inverse(b, params)
             return self._merge(a, b), self._ladj(log_derivative, z)
 
-    def generate(self, z, context=None):
-        a, b = self._split(at_least_float32(z))
-        params = self.params(a, context)
-        with autocast_off(z):
-            return self._merge(a, self.map.inverse(b, params)[0])
-
     def replay(self, z, context=None):
         with torch.enable_grad():
             x = at_least_float32(z).detach().clone().requires_grad_()
