@@ -27,13 +27,22 @@ def patches(x: Tensor, kernel_size: int) -> Tensor:
     return windows.reshape(batch * height * width, kernel_size**2 * channels)
 
 
-@functools.lru_cache(maxsize=64)
-def ring_patches(height: int, width: int, kernel_size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """What a kernel sees of a ring of ones around a zero image: (H * W, k * k)."""
+def ring_patches(x: Tensor, kernel_size: int) -> Tensor:
+    """What a kernel sees of a ring of ones around a zero image as large as `x`, at every position: (H * W, k * k)."""
+    make = make_ring_patches if torch.compiler.is_compiling() else cached_ring_patches
+    return make(*x.shape[2:], kernel_size, x.device, x.dtype)
+
+
+def make_ring_patches(height: int, width: int, kernel_size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     pad = kernel_size // 2
+    image = F.pad(torch.zeros(1, 1, height, width, dtype=dtype, device=device), [pad] * 4, value=1.0)
+    return F.unfold(image, kernel_size)[0].T.contiguous()
+
+
+@functools.lru_cache(maxsize=64)
+def cached_ring_patches(*key) -> Tensor:
     with torch.inference_mode(False):  # kept across calls: must be an ordinary tensor
-        image = F.pad(torch.zeros(1, 1, height, width, dtype=dtype, device=device), [pad] * 4, value=1.0)
-        return F.unfold(image, kernel_size)[0].T.contiguous()
+        return make_ring_patches(*key)
 
 
 def transposed(weight: Tensor) -> Tensor:
@@ -71,9 +80,8 @@ class NarrowToWide(torch.autograd.Function):
         ones = columns.new_ones(len(columns), 1)
         if not has_edge:
             return torch.cat((columns, ones), dim=1)
-        batch, _, height, width = x.shape
-        ring = ring_patches(height, width, kernel_size, x.device, x.dtype)
-        return torch.cat((columns, ring.expand(batch, -1, -1).reshape(len(columns), -1), ones), dim=1)
+        ring = ring_patches(x, kernel_size)
+        return torch.cat((columns, ring.expand(x.shape[0], -1, -1).reshape(len(columns), -1), ones), dim=1)
 
     @staticmethod
     def backward(ctx, grad):
@@ -136,6 +144,6 @@ def conv2d(
         y = F.conv2d(x, weight, bias, padding=kernel_size // 2)
     if edge_weight is not None:
         height, width = x.shape[2:]
-        ring = ring_patches(height, width, kernel_size, x.device, edge_weight.dtype)
+        ring = ring_patches(x, kernel_size).to(edge_weight.dtype)
         y = y + (edge_weight.flatten(1) @ ring.T).view(1, -1, height, width)
     return F.relu(y, inplace=True) if relu else y
