@@ -95,11 +95,16 @@ def rows(models: dict, size: Size, args: argparse.Namespace) -> list[list[str]]:
     parameters = [*nets.parameters(), *inputs]
     train = {name: train_step(model, log_prob) for name, (model, log_prob, _) in models.items()}
     train["coupling nets alone"] = lambda: torch.autograd.grad(nets(inputs), parameters)
+    for model, _, _ in models.values():
+        model.train()
+    results = [medians(train, args.rounds)]
+    for model, _, _ in models.values():
+        model.eval()
     density = {name: without_grad(log_prob) for name, (_, log_prob, _) in models.items()}
     density["coupling nets alone"] = without_grad(lambda: nets(inputs))
     sample = {name: without_grad(draw) for name, (_, _, draw) in models.items()}
     sample["coupling nets alone"] = density["coupling nets alone"]
-    results = [medians(contenders, args.rounds) for contenders in (train, density, sample)]
+    results += [medians(contenders, args.rounds) for contenders in (density, sample)]
     counts = {name: sum(p.numel() for p in model.parameters()) for name, (model, _, _) in models.items()}
     counts["coupling nets alone"] = sum(p.numel() for p in nets.parameters())
     lines = []

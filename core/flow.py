@@ -46,6 +46,8 @@ class Flow(nn.Module):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """`n` draws; `temperature` multiplies the standard latents, `context` holds one row a draw."""
+        if n < 1 or not temperature >= 0:
+            raise ValueError(f"expected at least 1 sample and a temperature >= 0, got n={n}, temperature={temperature}")
         if context is not None and context.shape[0] != n:
             raise ValueError(f"context must hold one row for each of the {n} samples, got {context.shape[0]}")
         return self.decode(self.base.sample(n, temperature, generator), context)

@@ -21,8 +21,3 @@ def bits_per_dim(log_prob: Tensor, dims: int) -> Tensor:
 def importance_weighted_bound(log_weights: Tensor) -> Tensor:
     """`logsumexp_k(log w_k) - log K` over the first axis (arXiv 1509.00519): (K, B) -> (B,), in nats."""
     return torch.logsumexp(log_weights, dim=0) - math.log(log_weights.shape[0])
-
-
-def elbo(log_likelihood: Tensor, log_posterior: Tensor, log_prior: Tensor, beta: float = 1.0) -> Tensor:
-    """Evidence lower bound `E[log p(x|z)] - beta (log q(z|x) - log p(z))` per example, in nats."""
-    return log_likelihood - beta * (log_posterior - log_prior)

@@ -21,10 +21,10 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     `options` are further options of `flowsuite fit`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    status = lightning(["fit", "--config", RECIPE, "--trainer.default_root_dir", str(folder), *options])
+    status = lightning(["fit", "--config", RECIPE, "--trainer.default_root_dir", str(folder.parent), *options])
     if status:
         raise RuntimeError(f"training of {RECIPE} ended with exit code {status}")
-    checkpoint = newest_checkpoint(folder)
+    checkpoint = newest_checkpoint(folder / "demo")  # runs/<domain>/<recipe>
     done = []
 
     def images(command: str, *arguments: str) -> None:
@@ -56,7 +56,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
             (folder / "between.png", "from one real digit to another through latent space: linear, spherical"),
             (folder / "reconstruction.png", "real digits, decode(encode(.)), difference"),
         ],
-        commands=[f"flowsuite fit --config {RECIPE}", *done],
+        commands=[f"flowsuite fit --config {RECIPE} --trainer.default_root_dir {folder.parent}", *done],
     )
 
 

@@ -34,14 +34,17 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def decode_image(data: bytes, name: str, channels: int = 3):
-    """Encoded bytes to a PIL image with 1 or 3 channels."""
-    from PIL import Image
+    """Encoded bytes to a PIL image with 1 or 3 channels, turned as its EXIF data say; 16 bits are reduced to 8."""
+    from PIL import Image, ImageOps
 
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return image.convert("L" if channels == 1 else "RGB")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):  # PIL would clip 16 bits to white
+                upright = Image.fromarray((np.asarray(upright) // 257).astype(np.uint8))
+            return upright.convert("L" if channels == 1 else "RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "not a known image format" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ValueError(f"{name}: cannot be read as an image ({reason})") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -36,7 +38,7 @@ class ImageFlow(Flow):
         base: Base | None = None,
         n_classes: int = 0,
     ):
-        dims = image_shape[0] * image_shape[1] * image_shape[2]
+        dims = math.prod(image_shape)
         super().__init__(Compose([UniformDequantize(n_bits), preprocess, body]), base or StandardNormal(dims))
         self.image_shape, self.n_bits, self.dims, self.n_classes = tuple(image_shape), n_bits, dims, n_classes
 
@@ -54,13 +56,24 @@ class ImageFlow(Flow):
         return Flow(self.transform[1:], self.base)
 
     def check_images(self, x: Tensor) -> None:
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected a uint8 tensor of images, got {type(x).__name__}")
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape or not len(x):
             wanted = ", ".join(map(str, self.image_shape))
             raise ValueError(f"expected images of shape (N, {wanted}), got {tuple(x.shape)}")
 
     def check_labels(self, context: Tensor | None) -> None:
-        if self.n_classes and context is None:
-            raise ValueError(f"this model is conditional on a class: give labels (N,) in 0..{self.n_classes - 1}")
+        if not self.n_classes:
+            return
+        wanted = f"labels (N,) in 0..{self.n_classes - 1}"
+        if context is None:
+            raise ValueError(f"this model is conditional on a class: give {wanted}")
+        if context.ndim != 1 or context.is_floating_point():
+            raise ValueError(f"expected integer {wanted}, got {context.dtype} of shape {tuple(context.shape)}")
+        if context.device.type == "cpu" and not torch.compiler.is_compiling() and context.numel():
+            low, high = context.aminmax()
+            if low < 0 or high >= self.n_classes:
+                raise ValueError(f"expected {wanted}, got {int(low)}..{int(high)}")
 
     def log_prob(self, x, context=None):
         self.check_images(x)
@@ -89,6 +102,8 @@ class ImageFlow(Flow):
 
 def check_divisible(image_shape: tuple[int, int, int], levels: int, model: str) -> None:
     """Every level halves height and width: both must be multiples of 2**levels."""
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise ValueError(f"image_shape must be (channels, height, width), got {tuple(image_shape)}")
     _, height, width = image_shape
     if height % 2**levels or width % 2**levels:
         raise ValueError(

@@ -62,6 +62,10 @@ class Glow(ImageFlow):
         convention: str = "official",
         reversible: bool = False,
     ):
+        if levels < 1 or steps < 1 or width < 1 or n_classes < 0:
+            raise ValueError(
+                f"expected levels, steps, width >= 1 and n_classes >= 0, got {levels}, {steps}, {width}, {n_classes}"
+            )
         check_divisible(image_shape, levels, "Glow")
         if convention not in ("official", "port"):
             raise ValueError(f'convention must be "official" or "port", got {convention!r}')

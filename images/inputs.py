@@ -15,10 +15,14 @@ from flowsuite.images.datasets import ImageFiles, ImageSet
 from flowsuite.images.files import EXTENSIONS, as_images, list_images, load_npz
 from flowsuite.images.flow import ImageFlow
 
+ABSTRACT = ("ImageDataModule", "DownloadableModule")
 MODULES = {
     name: cls
     for name, cls in vars(data_modules).items()
-    if isinstance(cls, type) and issubclass(cls, ImageDataModule) and name in data_modules.__all__
+    if isinstance(cls, type)
+    and issubclass(cls, ImageDataModule)
+    and name in data_modules.__all__
+    and name not in ABSTRACT
 }
 
 
@@ -70,7 +74,7 @@ def _open_files(paths: list[Path], flow: ImageFlow, resize: bool) -> ImageFiles:
 def _open_npz(path: Path, split: str) -> ImageSet:
     """One of the splits of a data set, or the only array of images (what `flowsuite sample` writes)."""
     arrays = load_npz(path)
-    if f"{split}_images" in arrays:
+    if f"{split}_images" in arrays or (split == "val" and "train_images" in arrays):
         return NPZ(str(path)).dataset(split)
     for name in ("images", "samples"):
         if name in arrays:

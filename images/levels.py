@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.numerics import at_least_float32, sum_over_event
-from flowsuite.core.objective import bits_per_dim
 from flowsuite.images.flow import ImageFlow
 
 
@@ -34,8 +33,3 @@ def encode_levels(flow: ImageFlow, x: Tensor, context: Tensor | None = None) -> 
         for eps, ladj in parts
     ]
     return torch.stack(nats, dim=1), [eps for eps, _ in parts]
-
-
-def bits_per_dim_of_levels(flow: ImageFlow, x: Tensor, context: Tensor | None = None) -> Tensor:
-    """Each level's contribution to the bits/dim of the whole image, (N, L); their sum is the bits/dim."""
-    return bits_per_dim(encode_levels(flow, x, context)[0], flow.dims)

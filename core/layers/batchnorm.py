@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsuite.core.layers.channel_affine import check_channels, positions
-from flowsuite.core.layers.statistics import channel_moments
+from flowsuite.core.layers.statistics import channel_moments, move_average
 from flowsuite.core.numerics import at_least_float32
 from flowsuite.core.transform import Transform
 
@@ -69,9 +69,8 @@ class MovingBatchNorm(Transform):
         else:
             mean, var = channel_moments(x.detach(), unbiased=True)
             used = self.running_mean.clone(), self.running_var.clone()
-        with torch.no_grad():
-            self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), self.momentum)
-            self.running_var.lerp_(var.detach().to(self.running_var.dtype), self.momentum)
+        move_average(self.running_mean, mean, self.momentum)
+        move_average(self.running_var, var, self.momentum)
         return used
 
     def _scale_and_shift(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor, Tensor]:

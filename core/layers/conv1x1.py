@@ -21,7 +21,7 @@ class InvertibleConv1x1(ChannelAffine):
 
     def __init__(self, channels: int):
         super().__init__(channels)
-        self.weight = nn.Parameter(random_rotation(channels).to(torch.get_default_dtype()))
+        self.weight = nn.Parameter(random_rotation(channels).to(torch.get_default_dtype()).contiguous())
 
     @classmethod
     def stacked_affine(cls, layers):
@@ -46,8 +46,8 @@ class InvertibleConv1x1LU(ChannelAffine):
         permutation, lower, upper = torch.linalg.lu(random_rotation(channels))
         diagonal = upper.diagonal()
         dtype = torch.get_default_dtype()
-        self.lower = nn.Parameter(lower.tril(-1).to(dtype))
-        self.upper = nn.Parameter(upper.triu(1).to(dtype))
+        self.lower = nn.Parameter(lower.tril(-1).to(dtype).contiguous())
+        self.upper = nn.Parameter(upper.triu(1).to(dtype).contiguous())
         self.log_s = nn.Parameter(diagonal.abs().log().to(dtype))
         self.register_buffer("permutation", permutation.to(dtype))
         self.register_buffer("sign", diagonal.sign().to(dtype))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsuite.core.layers.actnorm import initializing
+from flowsuite.core.layers.statistics import move_average
 
 
 class MovingMoments(nn.Module):
@@ -45,7 +46,7 @@ class MovingMoments(nn.Module):
         """Moves the running averages towards a batch's mean and population variance."""
         if initializing():
             return
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-        self.running_var.lerp_(var.to(self.running_var.dtype), self.momentum)
+        move_average(self.running_mean, mean, self.momentum)
+        move_average(self.running_var, var, self.momentum)
         if self.step is not None:
             self.step.add_(1)

@@ -17,6 +17,13 @@ def _sum(values: Tensor, axes: list[int]) -> Tensor:
     return values
 
 
+@torch.no_grad()
+def move_average(running: Tensor, batch: Tensor, momentum: float) -> None:
+    """`running <- (1 - momentum) * running + momentum * batch`, where `batch` is finite."""
+    batch = batch.detach().to(running.dtype)
+    running.lerp_(torch.where(batch.isfinite(), batch, running), momentum)
+
+
 def channel_moments(x: Tensor, unbiased: bool = False) -> tuple[Tensor, Tensor]:
     """Mean and variance of every channel over batch, positions and all ranks: (B, C, ...) -> (C,), (C,).
 

@@ -48,7 +48,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
 
 
 def check_checkpoint(checkpoint: Any, path: str | os.PathLike = "this file") -> None:
-    if not isinstance(checkpoint, dict) or "flowsuite" not in checkpoint or "state_dict" not in checkpoint:
+    ours = isinstance(checkpoint, dict) and isinstance(checkpoint.get("flowsuite"), dict)
+    if not ours or not isinstance(checkpoint.get("state_dict"), dict):
         raise CheckpointError(f"{path} is not a flowsuite checkpoint: expected one written by fit or import")
 
 
@@ -90,7 +91,7 @@ def load_module(
     """
     checkpoint = read_checkpoint(path, map_location)
     config = checkpoint["flowsuite"].get("config")
-    if not config:
+    if not isinstance(config, dict) or "class_path" not in config:
         raise CheckpointError(f"{path} does not say how its model is built: train it with a module of `build_module`")
     try:
         module = build_module(config["class_path"], config.get("init_args", {}), allow)
@@ -115,9 +116,9 @@ def adopt_dtype(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
 def build_module(class_path: str, init_args: Mapping[str, Any], allow: Sequence[str] = ()) -> FlowModule:
     """A module from plain data, which it remembers: its checkpoints can be loaded without naming the class."""
     config = {"class_path": class_path, "init_args": plain(init_args)}
-    module = instantiate(config, allow)
-    if not isinstance(module, FlowModule):
+    if not issubclass(resolve_class(class_path, allow), FlowModule):
         raise CheckpointError(f"{class_path} is not a FlowModule")
+    module = instantiate(config, allow)
     module.config = config
     return module
 
@@ -158,8 +159,7 @@ def resolve_class(class_path: Any, allow: Sequence[str] = ()) -> type:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError):
         raise CheckpointError(f"there is no class {class_path!r}") from None
-    own = isinstance(cls, type) and cls.__module__.split(".")[0] in ("flowsuite", *allow)
-    if not isinstance(cls, type) or not (own or issubclass(cls, COMPONENTS)):
+    if not isinstance(cls, type) or not issubclass(cls, COMPONENTS):
         raise CheckpointError(f"{class_path!r} is not a class that a model is made of")
     return cls
 

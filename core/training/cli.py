@@ -102,6 +102,9 @@ def main(argv: list[str] | None = None) -> int:
 def summary(error: Exception) -> str:
     """The message of an error on one line, with the kind of error where the message alone says little."""
     text = " ".join(str(error).split())
+    if "Original Traceback" in text:  # what torch makes of an error in a loader's worker: its last line is the error
+        text = str(error).strip().splitlines()[-1]
+        return text.partition(": ")[2] or text
     if isinstance(error, (ValueError, FileNotFoundError, NotImplementedError)) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -133,9 +133,14 @@ class FlowCLI(LightningCLI):
         if not options.get("data"):
             raise ValueError(f"{self.subcommand} needs data: give --config RECIPE or --data CLASS")
         source = options.get("weights") or (self.checkpoint and str(self.checkpoint))
+        if self.subcommand != "fit" and not source:
+            raise ValueError(f"{self.subcommand} needs trained weights: give --ckpt_path best, last or a path")
         if not options.get("model") and not source:
             raise ValueError(f"{self.subcommand} needs a model: give --config RECIPE, --model CLASS or a checkpoint")
-        self.config_init = self.parser.instantiate_classes(self.config)
+        try:
+            self.config_init = self.parser.instantiate_classes(self.config)
+        except (ArgumentError, ValueError, TypeError) as error:
+            raise ValueError(constructor_error(error)) from None
         self.datamodule = self._get(self.config_init, "data")
         if options.get("model"):
             self.model = self._get(self.config_init, "model")
@@ -193,8 +198,16 @@ class FlowCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
+            if subcommand == "fit" and self.trainer.is_global_zero:
+                self._say_where()
         except SystemExit:  # what Lightning makes of Ctrl-C
             self.exit_code = self._say_how_to_resume()
+
+    def _say_where(self) -> None:
+        """Where the best checkpoint is."""
+        for callback in self.trainer.callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.best_model_path:
+                print(f"best checkpoint: {callback.best_model_path}")
 
     def _say_how_to_resume(self) -> int:
         """The exit code after an interrupt."""
@@ -246,6 +259,13 @@ def start_from(module: FlowModule, path: str) -> None:
     check_same_model(checkpoint, module)
     module.load_state_dict({**checkpoint["state_dict"], **checkpoint["flowsuite"].get("ema", {}).get("average", {})})
     module.flow_initialized = True
+
+
+def constructor_error(error: Exception) -> str:
+    """What a class said of its arguments, without the parser's other guesses around it."""
+    text = " ".join(str(error).split())
+    match = re.search(r"Errors: - (.*?)(?: - Expected a <class 'NoneType'>| Given value type:|$)", text)
+    return match[1] if match else text
 
 
 def one_line(error: Exception, options: Iterable[str]) -> str:

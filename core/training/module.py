@@ -276,7 +276,11 @@ class FlowModule(pl.LightningModule):
         if not boards:
             return
         self._seed("examples")
-        images = self.example_images()
+        try:
+            images = self.example_images()
+        except (RuntimeError, ValueError) as error:  # a picture is not worth the run
+            self.print(f"no example images after step {self.global_step}: {str(error).splitlines()[0]}")
+            return
         if images is not None:
             for board in boards:
                 board.add_image("samples", images, self.global_step)

@@ -134,3 +134,14 @@ def test_ranks_share_their_statistics(tmp_path):
     for saved in (first, second):
         torch.testing.assert_close(saved[3], layer.running_mean)
         torch.testing.assert_close(saved[4], layer.running_var)
+
+
+def test_a_batch_with_nan_leaves_the_averages_finite():
+    norm = MovingBatchNorm(3).train()
+    x = torch.randn(8, 3)
+    norm(x)
+    before = norm.running_mean.clone()
+    x[0, 1] = float("nan")
+    norm(x)
+    assert norm.running_mean.isfinite().all() and norm.running_var.isfinite().all()
+    assert norm.running_mean[1] == before[1] and norm.running_mean[0] != before[0]

@@ -114,3 +114,24 @@ def test_published_glow_set_ups_are_those_of_the_paper():
             config["data"]["init_args"]["batch_size"],
         )
         assert found == wanted and flow["width"] == 512, name
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (
+            ["fit", "--model.init_args.flow.init_args.levels", "4"],
+            "Glow with 4 levels needs height and width divisible",
+        ),
+        (["fit", "--model.init_args.flow.init_args.n_bits", "9"], "n_bits must be between 1 and 8, got 9"),
+        (["fit", "--data.init_args.batch_size", "0"], "batch_size must be at least 1, got 0"),
+        (["test"], "test needs trained weights"),
+    ],
+)
+def test_wrong_options_get_one_short_line(argv, message, tmp_path, monkeypatch, capsys):
+    from flowsuite.core.training import cli
+
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([argv[0], "--config", "images/demo", *argv[1:]]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message in error and len(error) < 200

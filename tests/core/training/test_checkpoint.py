@@ -149,3 +149,22 @@ def test_configuration_must_be_plain_data():
     assert plain({"a": (1, [None, "x"])}) == {"a": (1, [None, "x"])}
     with pytest.raises(TypeError, match="plain data"):
         plain({"a": torch.zeros(1)})
+
+
+def test_only_parts_of_models_are_built(tmp_path):
+    """A checkpoint that names our own command line must not start it."""
+    argv = ["fit", "--config", "images/demo", "--trainer.default_root_dir", str(tmp_path / "runs")]
+    config = {"class_path": "flowsuite.core.training.lightning_cli.FlowCLI", "init_args": {"argv": argv}}
+    torch.save({"state_dict": {}, "flowsuite": {"config": config}}, tmp_path / "evil.ckpt")
+    with pytest.raises(CheckpointError, match="not a class that a model is made of"):
+        load_module(tmp_path / "evil.ckpt")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [{"state_dict": [], "flowsuite": 3}, {"state_dict": {}, "flowsuite": {"config": {}}}]
+)
+def test_odd_checkpoints_are_named(content, tmp_path):
+    torch.save(content, tmp_path / "odd.ckpt")
+    with pytest.raises(CheckpointError, match=r"odd\.ckpt"):
+        load_module(tmp_path / "odd.ckpt")
