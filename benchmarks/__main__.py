@@ -16,6 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("suite", choices=SUITES)
     parser.add_argument("--rounds", type=int, default=15, help="interleaved repetitions (%(default)s)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32], help="image sizes to time (16 and 32)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch (%(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     parser.add_argument("--no-compile", action="store_true", help="leave out the rows of torch.compile")

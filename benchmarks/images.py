@@ -73,7 +73,7 @@ def speed(size: Size, args: argparse.Namespace) -> str:
         flow = ours(size, convention).to(device)
         flow.initialize(images)
         models[name] = (flow, lambda f=flow: f.log_prob(images), lambda f=flow: f.sample(size.batch))
-        if not args.no_compile:
+        if convention == "port" and not args.no_compile:
             compiled = torch.compile(flow.log_prob, fullgraph=True)
             decode = torch.compile(flow.decode, fullgraph=True)
             models[f"{name}, compiled"] = (
@@ -179,7 +179,8 @@ def throughput(args: argparse.Namespace) -> str:
 
 def tables(args: argparse.Namespace) -> Iterator[str]:
     for size in SIZES:
-        yield speed(size, args)
+        if size.image in args.sizes:
+            yield speed(size, args)
     yield memory(args)
     if args.device == "cuda":
         yield throughput(args)
