@@ -19,7 +19,7 @@ lint: $(VENV)/.test-installed
 
 bench: $(VENV)/.test-installed
 	$(BIN)/pip install -q -e '.[bench]'
-	OMP_WAIT_POLICY=passive $(BIN)/python -m benchmarks images
+	$(BIN)/python -m benchmarks images
 
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -24,12 +24,14 @@ def read_idx(path: str | Path) -> np.ndarray:
         raise ValueError(f"{path}: cannot be read ({error})") from None
     magic = int.from_bytes(data[:4], "big")
     ndim = magic & 0xFF
-    if magic >> 8 != 8 or not 1 <= ndim <= 4:
+    if len(data) < 4 or magic >> 8 != 8 or not 1 <= ndim <= 4:
         raise ValueError(f"{path}: not an IDX file of bytes (magic {magic}; expected 2051 for images, 2049 for labels)")
-    shape = tuple(np.frombuffer(data, ">i4", min(ndim, len(data) // 4 - 1), offset=4).tolist())
     start = 4 + 4 * ndim
-    if len(shape) != ndim or len(data) - start != prod(shape):
-        raise ValueError(f"{path}: truncated, expected {shape} bytes after the header, got {max(0, len(data) - start)}")
+    shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4))
+    if len(data) < start or len(data) - start != prod(shape):
+        raise ValueError(
+            f"{path}: expected {prod(shape)} bytes {shape} after the header, got {max(0, len(data) - start)}"
+        )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 

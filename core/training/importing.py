@@ -6,6 +6,7 @@ import argparse
 import difflib
 import importlib
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -53,8 +54,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            weights = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                weights = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        except (ValueError, OSError, TypeError, AttributeError, zipfile.BadZipFile):
+            raise CheckpointError(f"{path} is refused: expected an .npz of plain arrays of numbers") from None
         parameters = {name.removeprefix("param/"): w for name, w in weights.items() if name.startswith("param/")}
         return parameters or weights
     if path.suffix == ".safetensors":

@@ -204,7 +204,10 @@ class FlowCLI(LightningCLI):
             self.exit_code = self._say_how_to_resume()
 
     def _say_where(self) -> None:
-        """Where the best checkpoint is."""
+        """Where the best checkpoint is, or that there was nothing left to train."""
+        if not self.model.latest:
+            print(f"nothing left to train at epoch {self.trainer.current_epoch}: raise --trainer.max_epochs to go on")
+            return
         for callback in self.trainer.callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.best_model_path:
                 print(f"best checkpoint: {callback.best_model_path}")

@@ -215,3 +215,12 @@ def test_recipes_by_name(tmp_path, monkeypatch, capsys):
     assert main(["recipes"]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[2].split("  ")[0] == "images/glow-cifar10" and "3.35 bits/dim" in table[2] and " - " in table[2]
+
+
+def test_weights_that_are_no_archive_are_named(tmp_path, capsys):
+    (tmp_path / "junk.npz").write_bytes(b"junk")
+    (tmp_path / "config.json").write_text("{}")
+    argv = ["import", "maf", str(tmp_path / "junk.npz"), "--config", str(tmp_path / "config.json")]
+    assert main([*argv, "--out", str(tmp_path / "model.ckpt")]) == 1
+    assert "junk.npz is refused: expected an .npz of plain arrays" in capsys.readouterr().err
+    assert not (tmp_path / "model.ckpt").exists()
