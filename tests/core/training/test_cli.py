@@ -224,3 +224,10 @@ def test_weights_that_are_no_archive_are_named(tmp_path, capsys):
     assert main([*argv, "--out", str(tmp_path / "model.ckpt")]) == 1
     assert "junk.npz is refused: expected an .npz of plain arrays" in capsys.readouterr().err
     assert not (tmp_path / "model.ckpt").exists()
+
+
+def test_an_error_in_a_loaders_worker_is_its_last_line():
+    from flowsuite.core.training.cli import summary
+
+    text = 'Caught ValueError in DataLoader worker process 1.\nOriginal Traceback (most recent call last):\n  File "x.py"\n'
+    assert summary(ValueError(f"{text}ValueError: a.png: cannot be read\n")) == "a.png: cannot be read"
