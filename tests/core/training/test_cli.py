@@ -229,5 +229,5 @@ def test_weights_that_are_no_archive_are_named(tmp_path, capsys):
 def test_an_error_in_a_loaders_worker_is_its_last_line():
     from flowsuite.core.training.cli import summary
 
-    text = 'Caught ValueError in DataLoader worker process 1.\nOriginal Traceback (most recent call last):\n  File "x.py"\n'
+    text = "Caught ValueError in DataLoader worker process 1.\nOriginal Traceback (most recent call last):\n  File\n"
     assert summary(ValueError(f"{text}ValueError: a.png: cannot be read\n")) == "a.png: cannot be read"
