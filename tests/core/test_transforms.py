@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import nn
 
+from flowsuite.core.ffjord import FFJORD
 from flowsuite.core.layers.actnorm import ActNorm
 from flowsuite.core.layers.affine import DiagonalScale, Rescale
 from flowsuite.core.layers.autoregressive import MaskedAutoregressive
 from flowsuite.core.layers.batchnorm import MovingBatchNorm
+from flowsuite.core.layers.continuous import CNF
 from flowsuite.core.layers.conv1x1 import InvertibleConv1x1, InvertibleConv1x1LU
 from flowsuite.core.layers.coupling import Coupling, MaskedCoupling, alternating, checkerboard
 from flowsuite.core.layers.elementwise import Additive, Affine
@@ -33,6 +35,8 @@ from flowsuite.core.maf import MAF
 from flowsuite.core.nets.conv import EdgeConv2d, GlowNet
 from flowsuite.core.nets.made import MADE
 from flowsuite.core.nets.mlp import MLP
+from flowsuite.core.nets.mlp_field import MLPField
+from flowsuite.core.ode import FixedGrid
 from flowsuite.core.transform import Compose, Inverse, Transform
 from flowsuite.images.glow import Glow
 from flowsuite.images.nice import NICE
@@ -132,6 +136,17 @@ def realnvp(shape, **options):
 
 
 NETS = {"batch_norm": True, "lag": 0.0, "width": 4, "blocks": 1}
+
+
+FINE = FixedGrid(steps=64)
+
+
+def cnf(dim, hidden, **options):
+    return CNF(MLPField(dim, hidden, **options), end_time=0.5, eval_solver=FINE)
+
+
+def ffjord(*arguments, **options):
+    return move_averages(FFJORD(*arguments, end_time=0.5, eval_solver=FINE, **options).transform)
 
 
 def spline(**options):
@@ -265,6 +280,13 @@ CASES = [
     ),
     Case("maf-flow", lambda: MAF(4, 3, 12, batch_norm=True, context_features=2).transform, (4,), (2,)),
     Case("iaf-flow", lambda: MAF(3, 2, 12, elementwise="spline", direction="iaf").transform, (3,), compiled=False),
+    # Continuous layers, on grids fine enough to be exact here.
+    Case("cnf", lambda: cnf(5, (6, 7)), (5,), compiled=False),
+    Case("cnf-deep", lambda: cnf(3, (5, 6, 4), layer="concat", time_frequencies=2), (3,), compiled=False),
+    Case("cnf-context", lambda: cnf(3, (6, 7), context_features=2), (3,), (2,), compiled=False),
+    Case("cnf-points", lambda: cnf(3, (5, 6, 4), context_features=2), (4, 3), (2,), compiled=False),
+    Case("cnf-residual", lambda: cnf(4, (6,), layer="squash", residual=True), (4,), compiled=False),
+    Case("ffjord", lambda: ffjord(4, (6, 7), 2, batch_norm=True, context_features=2), (4,), (2,), compiled=False),
 ]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -1,0 +1,91 @@
+"""How the trace of a vector field's Jacobian is computed. One name chooses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flowsuite.core.nets.vector_field import VectorField, brute_force_divergence
+
+CHEAP = 4.0  # evaluations of the field that "auto" spends on an exact trace before it turns to an estimate
+
+
+class Divergence:
+    """`tr df/dx` of a field. Calls return `(f, divergence, J)`, where `J` is a Jacobian product or None.
+
+    The product is that of the frozen probe e, `e'J` or `J e`: its squared norm estimates `|df/dx|_F^2` without bias.
+    """
+
+    def probe(self, x: Tensor) -> Tensor | None:
+        """What is drawn once per solve, and frozen: a random right-hand side would stall an adaptive solver."""
+        return None
+
+    def __call__(self, field: VectorField, t: Tensor, x: Tensor, condition: Any, probe: Tensor | None):
+        raise NotImplementedError
+
+
+class Exact(Divergence):
+    """The field's closed form, where it has one."""
+
+    def __call__(self, field, t, x, condition, probe):
+        return *field.exact_divergence(t, x, condition), None
+
+
+class BruteForce(Divergence):
+    """One reverse pass for each coordinate."""
+
+    def __call__(self, field, t, x, condition, probe):
+        return *brute_force_divergence(field, t, x, condition), None
+
+
+class Hutchinson(Divergence):
+    """`e'J e` with `E[e e'] = I`: unbiased (arXiv 1810.01367), at the cost of one Jacobian product.
+
+    Args:
+        rademacher: signs +-1, whose variance comes from off-diagonal entries only, else standard normal.
+        forward_mode: `e'(J e)`, which keeps no graph, else `(e'J) e`.
+    """
+
+    def __init__(self, rademacher: bool, forward_mode: bool):
+        self.rademacher, self.forward_mode = rademacher, forward_mode
+
+    def probe(self, x):
+        if self.rademacher:
+            return torch.randint_like(x, 2).mul_(2).sub_(1)
+        return torch.randn_like(x)
+
+    def __call__(self, field, t, x, condition, probe):
+        product = field.jvp if self.forward_mode else field.vjp
+        f, jacobian = product(t, x, probe, condition)
+        return f, sum_over_field(jacobian * probe, field), jacobian
+
+
+DIVERGENCES = {
+    "exact": Exact(),
+    "brute_force": BruteForce(),
+    "hutchinson": Hutchinson(rademacher=False, forward_mode=False),
+    "rademacher": Hutchinson(rademacher=True, forward_mode=False),
+    "forward_hutchinson": Hutchinson(rademacher=False, forward_mode=True),
+    "forward_rademacher": Hutchinson(rademacher=True, forward_mode=True),
+}
+
+
+def choose_divergence(name: str, field: VectorField, event_shape: torch.Size) -> str:
+    """`name`, or what "auto" stands for: "exact" where that costs at most 4 evaluations, else "forward_rademacher"."""
+    if name != "auto":
+        return check_divergence(name)
+    return "exact" if field.exact_cost(event_shape) <= CHEAP else "forward_rademacher"
+
+
+def check_divergence(name: str) -> str:
+    if name != "auto" and name not in DIVERGENCES:
+        raise ValueError(f"unknown divergence {name!r}: expected auto or one of {', '.join(DIVERGENCES)}")
+    return name
+
+
+def sum_over_field(values: Tensor, field: VectorField) -> Tensor:
+    """Sums the event axes of a field's state, in float32 or better: (B, *leading, *event) -> (B, *leading)."""
+    axes = tuple(range(-field.event_dims, 0))
+    return values.sum(dim=axes, dtype=torch.promote_types(values.dtype, torch.float32))

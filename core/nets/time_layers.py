@@ -1,0 +1,129 @@
+"""Linear layers whose map changes with time (and a context): the pieces of vector fields.
+
+Layer types of FFJORD (arXiv 1810.01367) and PointFlow (1906.12320). At a given time every one of them is an affine map
+
+    y = (W x) * scale + shift,
+
+so that value, Jacobian products and trace of a field are written once, for all types (`flowsuite.core.nets.mlp_field`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class AffineMap(NamedTuple):
+    """`y = (W x) * scale + shift` at one time.
+
+    Attributes:
+        weight: (out, in), or (B, out, in) where each example has its own.
+        scale: (B, out), or None for 1: a scale that all examples share is folded into the weight.
+        shift: (out,) or (B, out).
+    """
+
+    weight: Tensor
+    scale: Tensor | None
+    shift: Tensor
+
+
+class TimeLinear(nn.Module):
+    """A layer of a field: `condition(context)` once per solve, `affine(time, condition)` once per time.
+
+    Args:
+        in_features, out_features: sizes of input and output.
+        time_features: size F of the time embedding, (F,) for all or (B, F); 1 is the bare time.
+        context_features: size of the context (B, context_features); 0 for none.
+    """
+
+    def __init__(self, in_features: int, out_features: int, time_features: int = 1, context_features: int = 0):
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.time_features, self.context_features = time_features, context_features
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    def condition(self, context: Tensor | None) -> tuple[Tensor, ...]:
+        """What depends on the context alone."""
+        raise NotImplementedError
+
+    def affine(self, time: Tensor, condition: tuple[Tensor, ...]) -> AffineMap:
+        raise NotImplementedError
+
+
+class GatedLinear(TimeLinear):
+    """`y = (W x + b) * gate([t; c]) + U [t; c]`, with or without the gate and the last term.
+
+    The gate is `sigmoid(G [t; c] + g)` or, without the sigmoid, `G [t; c] + g`. All parameters start as PyTorch
+    initialises a linear layer of the same sizes.
+
+    Args:
+        gate: "sigmoid", "linear" or None.
+        bias: with the term `U [t; c]`, which has no bias of its own.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        time_features: int = 1,
+        context_features: int = 0,
+        gate: str | None = None,
+        bias: bool = False,
+    ):
+        super().__init__(in_features, out_features, time_features, context_features)
+        extra = time_features + context_features
+        self.gate_kind = gate
+        self.linear = nn.Linear(in_features, out_features)
+        self.gate = nn.Linear(extra, out_features) if gate else None
+        self.hyper_bias = nn.Linear(extra, out_features, bias=False) if bias else None
+
+    def _split(self, linear: nn.Linear) -> tuple[Tensor, Tensor]:
+        """The columns for the time and those for the context."""
+        return linear.weight.split((self.time_features, self.context_features), dim=1)
+
+    def condition(self, context):
+        if not self.context_features:
+            return ()
+        parts = []
+        if self.gate is not None:
+            parts.append(F.linear(context, self._split(self.gate)[1], self.gate.bias))
+        if self.hyper_bias is not None:
+            parts.append(F.linear(context, self._split(self.hyper_bias)[1]))
+        return tuple(parts)
+
+    def affine(self, time, condition):
+        weight, shift, scale = self.linear.weight, self.linear.bias, None
+        parts = list(condition)
+        if self.gate is not None:
+            scale = F.linear(time, self._split(self.gate)[0], None if parts else self.gate.bias)
+            scale = scale + parts.pop(0) if parts else scale
+            scale = torch.sigmoid(scale) if self.gate_kind == "sigmoid" else scale
+            shift = shift * scale
+        if self.hyper_bias is not None:
+            shift = shift + F.linear(time, self._split(self.hyper_bias)[0])
+            shift = shift + parts.pop(0) if parts else shift
+        if scale is not None and scale.ndim == 1:
+            weight, scale = weight * scale.unsqueeze(1), None
+        return AffineMap(weight, scale, shift)
+
+
+class ConcatLinear(GatedLinear):
+    """`y = W [t; c; x] + b`: initialised as one linear layer of all inputs together."""
+
+    def __init__(self, in_features: int, out_features: int, time_features: int = 1, context_features: int = 0):
+        super().__init__(in_features, out_features, time_features, context_features, bias=True)
+        extra = time_features + context_features
+        whole = nn.Linear(extra + in_features, out_features)
+        with torch.no_grad():
+            self.hyper_bias.weight.copy_(whole.weight[:, :extra])
+            self.linear.weight.copy_(whole.weight[:, extra:])
+            self.linear.bias.copy_(whole.bias)

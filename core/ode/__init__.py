@@ -1,0 +1,7 @@
+"""Solvers of ordinary differential equations for continuous flows."""
+
+from flowsuite.core.ode.adaptive import Adaptive
+from flowsuite.core.ode.fixed_grid import FixedGrid
+from flowsuite.core.ode.solver import Evaluations, Solver, SolverError
+
+__all__ = ["Adaptive", "Evaluations", "FixedGrid", "Solver", "SolverError"]

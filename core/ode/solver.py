@@ -1,0 +1,90 @@
+"""What every solver of the suite fulfils."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+
+class SolverError(RuntimeError):
+    """An initial value problem that could not be solved as asked: too many evaluations, or a vanishing step."""
+
+
+@dataclass
+class Evaluations:
+    """Evaluations of the right-hand side (NFE) of one solve, its backward pass counted apart."""
+
+    forward: int = 0
+    backward: int = 0
+    in_backward: bool = field(default=False, repr=False)
+
+    def count(self, n: int = 1) -> None:
+        if self.in_backward:
+            self.backward += n
+        else:
+            self.forward += n
+
+
+class RightHandSide(Protocol):
+    """`rhs(t, x) -> (dx/dt, integrands)`.
+
+    The integrands are tensors (the divergence, say) whose integrals along the trajectory are asked for: they depend on
+    the state but do not act on it.
+
+    Attributes:
+        field: its parameters receive gradients.
+        condition: nested tuples of tensors that also do.
+    """
+
+    field: nn.Module
+    condition: Any
+
+    def __call__(self, t: Tensor, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]: ...
+
+    def with_condition(self, condition: Any) -> RightHandSide: ...
+
+
+class Solver:
+    """Integrates `dx/dt = f(t, x)` and any number of integrals along the way.
+
+    Stateless: one solver may serve many flows. Equal settings make equal solvers.
+    """
+
+    def solve(
+        self, rhs: RightHandSide, x: Tensor, t0: Tensor, t1: Tensor, evaluations: Evaluations
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """`(x(t1), integrals from t0 to t1)`.
+
+        Args:
+            rhs: the right-hand side.
+            x: the state at `t0`.
+            t0, t1: scalar tensors, in either order; gradients reach them.
+            evaluations: where evaluations are counted.
+        """
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_"))
+        return f"{type(self).__name__}({settings})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    __hash__ = None
+
+
+def detached_copy(rhs: RightHandSide) -> tuple[RightHandSide, list[Tensor], list[Tensor]]:
+    """`(rhs', originals, copies)`: the tensors of the condition that need gradients, replaced by detached copies.
+
+    A solve that computes gradients by itself differentiates with respect to the copies, and hands the result to the
+    originals: nothing behind them is reached from inside, though they may share parameters with the field.
+    """
+    leaves, spec = tree_flatten(rhs.condition)
+    wanted = [isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves]
+    swapped = [leaf.detach().requires_grad_() if want else leaf for leaf, want in zip(leaves, wanted, strict=True)]
+    originals = [leaf for leaf, want in zip(leaves, wanted, strict=True) if want]
+    copies = [leaf for leaf, want in zip(swapped, wanted, strict=True) if want]
+    return rhs.with_condition(tree_unflatten(swapped, spec)), originals, copies
