@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -116,12 +118,11 @@ def test_penalties_are_the_integrals_and_do_not_steer(divergence):
         cnf(x, context)
     assert log.nfe_forward == bare
     # The trajectory on a fine grid, its speed squared summed by the trapezoidal rule.
-    condition, times = cnf.field.condition(context), torch.linspace(0, float(cnf.end_time), 401).double()
+    condition, times = cnf.field.condition(context), torch.linspace(0, cnf.end_time.item(), 401).double()
     state, speeds = x, [cnf.field(times[0], x, condition)]
-    for a, b in zip(times[:-1], times[1:], strict=True):
-        state = state + (b - a) * cnf.field(
-            (a + b) / 2, state + (b - a) / 2 * cnf.field(a, state, condition), condition
-        )
+    for a, b in pairwise(times):
+        half = state + (b - a) / 2 * cnf.field(a, state, condition)
+        state = state + (b - a) * cnf.field((a + b) / 2, half, condition)
         speeds.append(cnf.field(b, state, condition))
     energy = torch.trapezoid(torch.stack(speeds).square().sum(-1), times, dim=0)
     torch.testing.assert_close(log.penalty("kinetic"), energy, rtol=1e-3, atol=1e-4)
