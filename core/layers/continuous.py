@@ -141,8 +141,11 @@ class CNF(Transform):
 
     def divergence_for(self, x: Tensor) -> str:
         """The divergence that a solve of `x` takes in the present mode."""
+        return self._resolve(self.divergence if self.training else self.eval_divergence, x)
+
+    def _resolve(self, divergence: str, x: Tensor) -> str:
         shape = x.shape[x.ndim - self.field.event_dims :]
-        return choose_divergence(self.divergence if self.training else self.eval_divergence, self.field, shape)
+        return choose_divergence(divergence, self.field, shape, self.training)
 
     def solve(
         self,
@@ -165,11 +168,11 @@ class CNF(Transform):
             probe: of a stochastic divergence, of the shape of x; drawn if None.
         """
         x = at_least_float32(x)
-        divergence = divergence or self.divergence_for(x)
+        divergence = self._resolve(divergence, x) if divergence else self.divergence_for(x)
         wanted = _wanted.get() if with_ladj else ()
         dynamics = Dynamics(self.field, self.field.condition(context))
         if with_ladj:
-            estimator = DIVERGENCES[choose_divergence(divergence, self.field, x.shape[1:])]
+            estimator = DIVERGENCES[divergence]
             probe = estimator.probe(x) if probe is None else probe
             needs_product = "jacobian" in wanted and probe is None
             spare = DIVERGENCES["forward_rademacher"].probe(x) if needs_product else None

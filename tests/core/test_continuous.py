@@ -171,9 +171,11 @@ def test_any_module_can_be_a_field(divergence):
 
 
 def test_auto_takes_the_exact_trace_where_it_is_cheap():
-    assert CNF(MLPField(50, (64, 64))).divergence_for(torch.zeros(2, 50)) == "exact"
-    assert CNF(MLPField(3, (512, 512, 512))).divergence_for(torch.zeros(2, 9, 3)) == "exact"
-    assert CNF(MLPField(50, (64, 64, 64))).divergence_for(torch.zeros(2, 50)) == "forward_rademacher"
+    wide, cloud, deep = CNF(MLPField(50, (64, 64))), CNF(MLPField(3, (512, 512, 512))), CNF(MLPField(2))
+    points = torch.zeros(2, 9, 3)
+    assert wide.divergence_for(torch.zeros(2, 50)) == deep.divergence_for(torch.zeros(2, 2)) == "exact"
+    assert cloud.divergence_for(points) == "forward_rademacher"
+    assert cloud.eval().divergence_for(points) == "exact"
 
 
 def test_a_stiff_field_ends_in_one_line():
