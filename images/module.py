@@ -14,7 +14,7 @@ from flowsuite.core.training.files import write_npz
 from flowsuite.core.training.module import FlowModule
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.levels import encode_levels, has_levels
-from flowsuite.images.render import enlarge, grid, write_png
+from flowsuite.core.training.pictures import enlarge, grid, write_png
 
 
 class ImageFlowModule(FlowModule):

@@ -1,4 +1,4 @@
-"""Pictures: grids of images, written as PNG files that are there whole or not at all."""
+"""Pictures: grids of images, and PNG files that are there whole or not at all."""
 
 from __future__ import annotations
 
