@@ -5,12 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
+from flowsuite.core.training.pictures import grid
 from flowsuite.images import Glow, ImageFlowModule
 from flowsuite.images.levels import encode_levels
-from flowsuite.core.training.pictures import enlarge, grid, write_png
 
 
 def glow(**options) -> Glow:
