@@ -141,8 +141,7 @@ def run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
     if workers == 1:
         yield from ((job, convert(job)) for job in jobs)
         return
-    processes = torch.multiprocessing.get_context("spawn")
-    with processes.Pool(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with torch.multiprocessing.Pool(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield from zip(jobs, pool.imap(convert, jobs, chunksize=4), strict=True)
 
 
