@@ -82,6 +82,13 @@ def test_build_shapenet_with_its_split_table(tmp_path):
     assert ShapeNetPC15k(tmp_path / "out", "airplane").clouds("val").names == ["02691156/val/a"]
 
 
+def test_mesh_too_small_for_float32_is_named(tmp_path, capsys):
+    tiny = "OFF\n3 1 0\n0 0 0\n1e-30 0 0\n0 1e-30 0\n3 0 1 2\n"
+    write_meshes(tmp_path / "in", ["bed/train/a.off"], tiny)
+    assert build(tmp_path, "--layout", "modelnet", "--quiet") == 1
+    assert "a.off: the surface has area 0" in capsys.readouterr().err and not built(tmp_path)
+
+
 def test_splits_have_their_shares():
     splits = [split_by_name(f"chair/{k}", SHARES["shapenet"]) for k in range(4000)]
     for split, share in SHARES["shapenet"].items():
@@ -126,6 +133,7 @@ WRONG = {
     "same name": (["twice", "--layout", "shapenet"], r"both become"),
     "points": (["twice", "--layout", "modelnet", "--points", "0"], "--points and --workers must be at least 1"),
     "table": (["twice", "--layout", "shapenet", "--splits", "gone.csv"], "gone.csv not found"),
+    "split": (["twice", "--layout", "shapenet", "--splits", "odd.csv"], "model a of 00000012 has split 'trian'"),
     "columns": (["twice", "--layout", "shapenet", "--splits", "bad.csv"], "expected columns synsetId"),
 }
 
@@ -135,6 +143,7 @@ def test_wrong_build_is_one_line(case, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "odd.csv").write_text("synsetId,modelId,split\n12,a,trian\n")
     write_meshes(tmp_path / "twice", ["chair/train/a.off", "chair/train/a.obj"])
     (folder, *options), message = WRONG[case]
     assert flowsuite(["pointclouds", "build", folder, "out", *options]) == 1
