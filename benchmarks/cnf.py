@@ -1,0 +1,236 @@
+"""Our continuous flows beside zuko's and a plain torchdiffeq FFJORD: steps, NFE, time to a likelihood, sampling."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.peers_cnf import TorchdiffeqCNF, count_zuko, zuko_cnf
+from benchmarks.timing import medians, table
+from flowsuite.core.data.densities import sample_toy
+from flowsuite.core.ffjord import FFJORD
+from flowsuite.core.layers.continuous import record_solves
+from flowsuite.core.matching import FlowMatching
+from flowsuite.core.nets.mlp_field import MLPField
+from flowsuite.core.ode import Adaptive, FixedGrid
+
+END_TIME, HIDDEN, TOYS = 0.5, (64, 64, 64), ("8gaussians", "2spirals")
+
+
+@dataclass
+class Contender:
+    """A model under training.
+
+    Attributes:
+        model: its parameters are trained.
+        loss: of a batch (B, D).
+        exact: our flow with the same weights, for the exact log-likelihood; None if the model tells its own.
+        nfe: forward and backward evaluations of a step on a batch.
+        sample: draws n points.
+    """
+
+    model: nn.Module
+    loss: Callable[[Tensor], Tensor]
+    log_prob: Callable[[Tensor], Tensor]
+    nfe: Callable[[Tensor], tuple[int, int]]
+    sample: Callable[[int], Tensor]
+
+
+def torchdiffeq_contender(dim: int) -> Contender:
+    model = TorchdiffeqCNF(MLPField(dim, HIDDEN), END_TIME)
+    judge = FFJORD(dim, HIDDEN, end_time=END_TIME, train_end_time=False).eval()
+
+    def log_prob(x: Tensor) -> Tensor:
+        judge.transform[0].field.load_state_dict(model.field.state_dict())
+        return judge.log_prob(x)
+
+    def nfe(x: Tensor) -> tuple[int, int]:
+        model.evaluations = 0
+        loss = -model.log_prob(x).mean()
+        forward = model.evaluations
+        loss.backward()
+        return forward, model.evaluations - forward
+
+    return Contender(
+        model, lambda x: -model.log_prob(x).mean(), log_prob, nfe, lambda n: model.sample(torch.randn(n, dim))
+    )
+
+
+def zuko_contender(dim: int) -> Contender:
+    flow = zuko_cnf(dim, HIDDEN)
+    counter = count_zuko(flow)
+
+    def nfe(x: Tensor) -> tuple[int, int]:
+        counter[0] = 0
+        loss = -flow().log_prob(x).mean()
+        forward = counter[0]
+        loss.backward()
+        return forward, counter[0] - forward
+
+    def log_prob(x: Tensor) -> Tensor:
+        return flow().log_prob(x)
+
+    return Contender(flow, lambda x: -log_prob(x).mean(), log_prob, nfe, lambda n: flow().sample((n,)))
+
+
+def our_contender(dim: int, solver, matching: FlowMatching | None = None, eval_solver=None) -> Contender:
+    flow = FFJORD(dim, HIDDEN, end_time=END_TIME, solver=solver, eval_solver=eval_solver)
+
+    def likelihood(x: Tensor) -> Tensor:
+        return -flow.log_prob(x).mean()
+
+    loss = likelihood if matching is None else lambda x: matching.flow_loss(flow, x)
+
+    def log_prob(x: Tensor) -> Tensor:
+        flow.eval()
+        try:
+            return flow.log_prob(x)
+        finally:
+            flow.train()
+
+    def nfe(x: Tensor) -> tuple[int, int]:
+        if matching is not None:
+            return 1, 0
+        with record_solves() as log:
+            loss(x).backward()
+        return log.nfe_forward, log.nfe_backward
+
+    def sample(n: int) -> Tensor:
+        flow.eval()
+        try:
+            return flow.sample(n)
+        finally:
+            flow.train()
+
+    return Contender(flow, loss, log_prob, nfe, sample)
+
+
+def contenders(dim: int, compiled: bool) -> dict[str, Callable[[], Contender]]:
+    grid = {"method": "rk4", "steps": 4, "checkpoint": False}
+    found = {
+        "torchdiffeq FFJORD, Hutchinson": lambda: torchdiffeq_contender(dim),
+        "zuko CNF": lambda: zuko_contender(dim),
+        "flowsuite, dopri5 adjoint": lambda: our_contender(dim, Adaptive()),
+        "flowsuite, RK4 x 4": lambda: our_contender(dim, FixedGrid(**grid)),
+        "flowsuite, flow matching": lambda: our_contender(dim, None, FlowMatching()),
+    }
+    if compiled:
+        found["flowsuite, RK4 x 4, compiled"] = lambda: our_contender(dim, FixedGrid(**grid, compile=True))
+    return found
+
+
+def optimizer_for(contender: Contender) -> torch.optim.Optimizer:
+    return torch.optim.Adam(contender.model.parameters(), lr=1e-3)
+
+
+def train_step(contender: Contender, optimizer: torch.optim.Optimizer, batch: Callable[[], Tensor]) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    contender.loss(batch()).backward()
+    optimizer.step()
+
+
+def batches(name: str, size: int, seed: int) -> Callable[[], Tensor]:
+    """Batches from a pool made beforehand: drawing points is nobody's training time."""
+    pool = sample_toy(name, 200_000, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed + 1)
+    return lambda: pool[torch.randint(len(pool), (size,), generator=generator)]
+
+
+def step_table(batch: int, warm_up: int, args: argparse.Namespace) -> str:
+    """Training step, density and sampling of 1,000 points after `warm_up` iterations on 8gaussians."""
+    found, draws = {}, batches("8gaussians", batch, 0)
+    for name, make in contenders(2, not args.no_compile).items():
+        torch.manual_seed(0)
+        found[name] = make()
+        optimizer = optimizer_for(found[name])
+        for _ in range(warm_up):
+            train_step(found[name], optimizer, draws)
+    x, many = draws(), batches("8gaussians", 1000, 1)()
+    steps = {name: lambda c=c, o=optimizer_for(c): frozen_step(c, x) for name, c in found.items()}
+    times = medians(steps, args.rounds)
+    density = medians({name: without_grad(lambda c=c: c.log_prob(many)) for name, c in found.items()}, args.rounds)
+    sampling = medians({name: without_grad(lambda c=c: c.sample(1000)) for name, c in found.items()}, args.rounds)
+    rows = []
+    for name, contender in found.items():
+        forward, backward = contender.nfe(x)
+        peers = [times[name] / times[peer] for peer in list(found)[:2]]
+        rows.append(
+            [name, f"{times[name]:.1f}", f"{forward}+{backward}", *(f"{ratio:.2f}" for ratio in peers)]
+            + [f"{density[name]:.1f}", f"{sampling[name]:.1f}"]
+        )
+    header = ["model", "train step ms", "NFE", "/ torchdiffeq", "/ zuko", "log_prob ms", "sample ms"]
+    title = (
+        f"2-D, {HIDDEN} tanh concat-squash, batch {batch}, after {warm_up} iterations (log_prob, sample: 1,000 points)"
+    )
+    return table(title, header, rows)
+
+
+def frozen_step(contender: Contender, x: Tensor) -> None:
+    contender.model.zero_grad(set_to_none=True)
+    contender.loss(x).backward()
+
+
+def without_grad(function: Callable[[], object]) -> Callable[[], object]:
+    @torch.no_grad()
+    def run():
+        return function()
+
+    return run
+
+
+def learning_curve(contender: Contender, toy: str, seconds: float, batch: int, test: Tensor, points: int = 24):
+    """`(training seconds, test NLL)` along a training of `seconds`; evaluation stops the clock."""
+    optimizer, draws = optimizer_for(contender), batches(toy, batch, 7)
+    clock, curve, steps = 0.0, [], 0
+    marks = [seconds * (i / points) ** 2 for i in range(1, points + 1)]
+    for mark in marks:
+        while clock < mark:
+            start = time.perf_counter()
+            train_step(contender, optimizer, draws)
+            clock += time.perf_counter() - start
+            steps += 1
+        with torch.no_grad():
+            curve.append((clock, -contender.log_prob(test).mean().item()))
+    return curve, steps
+
+
+def time_to(curve: list[tuple[float, float]], target: float) -> float | None:
+    return next((seconds for seconds, nll in curve if nll <= target), None)
+
+
+def race(toy: str, args: argparse.Namespace) -> str:
+    """Seconds of training until the test NLL (exact, dopri5 at 1e-5) is that of the torchdiffeq FFJORD at the end."""
+    test = sample_toy(toy, 4000, torch.Generator().manual_seed(99))
+    curves, steps = {}, {}
+    for name, make in contenders(2, not args.no_compile).items():
+        torch.manual_seed(0)
+        contender = make()
+        warm = copy.deepcopy(contender.model.state_dict())
+        frozen_step(contender, batches(toy, args.batch, 3)())  # compilation happens here, off the clock
+        contender.model.load_state_dict(warm)
+        curves[name], steps[name] = learning_curve(contender, toy, args.seconds, args.batch, test)
+    slowest = curves["torchdiffeq FFJORD, Hutchinson"]
+    target = slowest[-1][1]
+    rows = []
+    for name, curve in curves.items():
+        reached = time_to(curve, target)
+        ratio = "-" if reached is None else f"{slowest[-1][0] / reached:.1f}x"
+        best = min(nll for _, nll in curve)
+        cell = "not reached" if reached is None else f"{reached:.1f}"
+        rows.append([name, cell, ratio, f"{curve[-1][1]:.3f}", f"{best:.3f}", str(steps[name])])
+    header = ["model", f"s to {target:.3f} nats", "speed-up", f"NLL after {args.seconds:.0f} s", "best NLL", "steps"]
+    return table(f"{toy}: training time to the NLL torchdiffeq reaches in {args.seconds:.0f} s", header, rows)
+
+
+def tables(args: argparse.Namespace) -> Iterator[str]:
+    for warm_up in (0, 300):
+        yield step_table(100, warm_up, args)
+    yield step_table(1000, 300, args)
+    for toy in TOYS:
+        yield race(toy, args)
