@@ -200,11 +200,22 @@ class Spread:
 
 
 def evaluate_generations(
-    generated: Sequence, reference, metrics: Sequence[str] = GENERATION_METRICS, progress: bool = True
+    generated: Sequence,
+    reference,
+    metrics: Sequence[str] = GENERATION_METRICS,
+    progress: bool = True,
+    names: Sequence[str] | None = None,
 ) -> dict[str, Spread]:
-    """`evaluate_generation` of several sample sets (at least 3 for a figure to report): mean and spread of each figure."""
+    """`evaluate_generation` of several sample sets (at least 3 for a figure to report): mean and spread of each figure.
+
+    Args:
+        generated: sets (R, N, 3).
+        reference, metrics, progress: as there; what depends on the references only is computed once.
+        names: of the sets, for messages.
+    """
     if len(generated) == 0:
         raise ValueError("no generated set of clouds to evaluate")
     evaluator = GenerationMetrics(reference, metrics, progress)
-    results = [evaluator.evaluate(clouds, f"generated set {i}") for i, clouds in enumerate(generated, 1)]
+    names = names or [f"generated set {i}" for i in range(1, len(generated) + 1)]
+    results = [evaluator.evaluate(clouds, name) for clouds, name in zip(generated, names, strict=True)]
     return {name: Spread.of([result[name] for result in results]) for name in results[0]}

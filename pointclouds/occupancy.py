@@ -44,6 +44,8 @@ def occupancy(clouds: Tensor, resolution: int = 28) -> Tensor:
     if resolution < 2:
         raise ValueError(f"resolution of the grid must be at least 2, got {resolution}")
     centres, places = grid_centres(resolution)
+    if not len(centres):
+        raise ValueError(f"a grid of {resolution}^3 has no cell centre within radius 1/2: choose another resolution")
     counts = torch.zeros(len(centres), dtype=torch.int64)
     tree = None
     lookup = torch.from_numpy(places).to(clouds.device)
