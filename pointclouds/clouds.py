@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,3 +116,23 @@ def map_clouds(paths: Sequence[Path], folder: str | Path) -> Tensor:
                 file.write(cloud.astype("<f4", copy=False).tobytes())
     # Copy on write: torch wants memory that it may write to, and the file stays as it is.
     return torch.from_numpy(np.load(packed, mmap_mode="c", allow_pickle=False))
+
+
+def readable(paths: Sequence[Path]) -> list[int]:
+    """Numbers of those files that hold a cloud, all of the first good one's size; a warning counts the others."""
+    good, rows, last = [], None, ""
+    for i, path in enumerate(paths):
+        try:
+            cloud = read_cloud(path)
+            rows = len(cloud) if rows is None else rows
+            if len(cloud) != rows:
+                raise ValueError(f"{path}: {len(cloud)} points, the others have {rows}")
+        except (OSError, ValueError) as error:
+            last = str(error)
+        else:
+            good.append(i)
+    if not good:
+        raise ValueError(f"none of {len(paths)} clouds can be used, the last: {last}")
+    if last:
+        warnings.warn(f"skipped {len(paths) - len(good)} of {len(paths)} clouds, the last: {last}", stacklevel=2)
+    return good

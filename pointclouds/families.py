@@ -21,6 +21,7 @@ from flowsuite.pointclouds.solids import (
     swap,
     vector,
 )
+from flowsuite.pointclouds.surface import unit_diagonal
 
 MAX_DRAWS = 16  # uniform numbers that a shape may use
 
@@ -211,12 +212,6 @@ FAMILIES = {
     "table": table,
     "torus": torus,
 }
-
-
-def unit_diagonal(vertices: Tensor) -> Tensor:
-    """(B, V, 3) with the bounding box centred at 0 and its diagonal of length 1, as ShapeNetCore.v2 has its models."""
-    low, high = vertices.amin(dim=1, keepdim=True), vertices.amax(dim=1, keepdim=True)
-    return (vertices - (low + high) / 2) / (high - low).norm(dim=-1, keepdim=True)
 
 
 def make_meshes(family: str, uniforms: Tensor) -> Solid:

@@ -55,3 +55,15 @@ def sample_surface(vertices: Tensor, faces: Tensor, n: int, generator: torch.Gen
         raise ValueError(f"the surface has area {float(area)}: nothing to sample from")
     uniforms = torch.rand(1, n, 3, generator=generator, dtype=vertices.dtype)
     return points_on_triangles(corners, uniforms)[0]
+
+
+def unit_diagonal(vertices: Tensor) -> Tensor:
+    """(B, V, 3) with the bounding box centred at 0 and its diagonal of length 1, as ShapeNetCore.v2 has its models."""
+    low, high = vertices.amin(dim=1, keepdim=True), vertices.amax(dim=1, keepdim=True)
+    return (vertices - (low + high) / 2) / (high - low).norm(dim=-1, keepdim=True)
+
+
+def z_up_to_y_up(points: Tensor) -> Tensor:
+    """Turns about the first axis so that the third axis becomes the second: (x, y, z) -> (x, z, -y)."""
+    x, y, z = points.unbind(dim=-1)
+    return torch.stack((x, z, -y), dim=-1)
