@@ -14,6 +14,7 @@ from torch import Tensor
 from flowsuite.core.training.files import atomic_write
 from flowsuite.pointclouds.checks import as_clouds
 from flowsuite.pointclouds.clouds import load_array, load_clouds
+from flowsuite.pointclouds.data_files import list_npy
 from flowsuite.pointclouds.metrics import GENERATION_METRICS, SCALES, Spread, evaluate_generations
 
 ORDER = ("JSD", "MMD-CD", "MMD-EMD", "COV-CD", "COV-EMD", "1-NNA-CD", "1-NNA-EMD")  # columns of published tables
@@ -40,9 +41,7 @@ def read_set(path: str) -> Tensor:
 
 
 def read_folder(folder: Path) -> Tensor | np.ndarray:
-    files = sorted(file for file in folder.iterdir() if file.suffix == ".npy" and not file.name.startswith("."))
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no .npy clouds")
+    files = list_npy(folder)
     if load_array(files[0]).ndim == 2:
         return load_clouds(files)
     sets = [as_clouds(load_array(file), str(file)) for file in files]
