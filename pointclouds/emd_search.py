@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from flowsuite.pointclouds.assignment import SLACK, assignment_cost, sliced_bound
-from flowsuite.pointclouds.checks import check_same_points, check_shapes
-from flowsuite.pointclouds.distances import check_finite, to_numpy
+from flowsuite.pointclouds.checks import check_both_finite, check_same_points, check_shapes
+from flowsuite.pointclouds.distances import to_numpy
 from flowsuite.pointclouds.nearest import PairwiseNearest, cores, pairwise_nearest
 
 
@@ -86,9 +86,9 @@ def nearest_by_emd(
     """
     check_shapes(generated, reference)
     check_same_points(generated, reference)
+    check_both_finite(generated, reference)
     n_generated, n_reference = len(generated), len(reference)
     clouds = np.concatenate((to_numpy(generated), to_numpy(reference)))
-    check_finite(clouds[:n_generated], clouds[n_generated:])
     search = Search(clouds, n_generated, union)
     nearest = nearest or nearest_passes(generated, reference, union, progress)
     search.bound_cross(lower_bound(generated, reference, nearest.cross))

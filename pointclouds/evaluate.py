@@ -92,10 +92,7 @@ def compare(args: argparse.Namespace) -> None:
     figures = evaluate_generations(generated, reference, args.metrics, not args.quiet, names=args.generated)
     print(result_table(figures))
     sets = f"{len(generated)} sample set{'s' if len(generated) > 1 else ''}"
-    print(f"{sets} of {len(reference)} clouds of {generated[0].shape[1]} points; ", end="")
-    if len(generated) > 1:
-        print("mean +- standard deviation over the sets; ", end="")
-    print("EMD exact, 1-NNA ideally 50 %" if "emd" in args.metrics else "1-NNA ideally 50 %")
+    print("; ".join([f"{sets} of {len(reference)} clouds of {generated[0].shape[1]} points", *notes(args)]))
     if args.json:
         report = {
             "generated": args.generated,
@@ -106,6 +103,13 @@ def compare(args: argparse.Namespace) -> None:
         }
         with atomic_write(args.json) as file:
             file.write((json.dumps(report, indent=2) + "\n").encode())
+
+
+def notes(args: argparse.Namespace) -> list[str]:
+    """How to read the table."""
+    spread = ["mean +- standard deviation over the sets"] if len(args.generated) > 1 else []
+    ideal = ["1-NNA ideally 50 %"] if {"cd", "emd"} & set(args.metrics) else []
+    return spread + ideal + (["EMD exact"] if "emd" in args.metrics else [])
 
 
 def as_json(spread: Spread) -> dict:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowsuite.pointclouds.checks import check_batches, check_shapes
+from flowsuite.pointclouds.checks import check_batches, check_both_finite, check_shapes
 
 BLOCK = {"cpu": 2**18, "cuda": 2**26}  # distances held at a time: the cache of a core, or 256 MiB of a card
 TREE_PAIRS = 2**20  # N x M from which KD-trees beat blocks where only the smallest distances are wanted, measured
@@ -132,6 +132,7 @@ def pairwise_nearest(X: Tensor, Y: Tensor, symmetric: bool = False, progress: bo
         progress: show a progress bar.
     """
     check_shapes(X, Y)
+    check_both_finite(X, Y)
     if symmetric and X is not Y and not torch.equal(X, Y):
         raise ValueError("symmetric=True says that both sets of clouds are the same, and they are not")
     dtype = torch.float64 if torch.float64 in (X.dtype, Y.dtype) else torch.float32
