@@ -8,6 +8,7 @@ import importlib
 # command -> (what it does, module with `main(argv) -> int | None`)
 COMMANDS = {
     "build": ("sample clouds from a folder of meshes", "flowsuite.pointclouds.build"),
+    "compare": ("JSD, MMD, COV and 1-NNA of generated clouds", "flowsuite.pointclouds.evaluate"),
     "render": ("draw clouds as a picture", "flowsuite.pointclouds.render_files"),
     "shapes": ("write the procedural shapes as files", "flowsuite.pointclouds.make_shapes"),
 }
