@@ -152,7 +152,7 @@ def step_table(batch: int, warm_up: int, args: argparse.Namespace) -> str:
         for _ in range(warm_up):
             train_step(found[name], optimizer, draws)
     x, many = draws(), batches("8gaussians", 1000, 1)()
-    steps = {name: lambda c=c, o=optimizer_for(c): frozen_step(c, x) for name, c in found.items()}
+    steps = {name: lambda c=c: frozen_step(c, x) for name, c in found.items()}
     times = medians(steps, args.rounds)
     density = medians({name: without_grad(lambda c=c: c.log_prob(many)) for name, c in found.items()}, args.rounds)
     sampling = medians({name: without_grad(lambda c=c: c.sample(1000)) for name, c in found.items()}, args.rounds)
@@ -161,8 +161,14 @@ def step_table(batch: int, warm_up: int, args: argparse.Namespace) -> str:
         forward, backward = contender.nfe(x)
         peers = [times[name] / times[peer] for peer in list(found)[:2]]
         rows.append(
-            [name, f"{times[name]:.1f}", f"{forward}+{backward}", *(f"{ratio:.2f}" for ratio in peers)]
-            + [f"{density[name]:.1f}", f"{sampling[name]:.1f}"]
+            [
+                name,
+                f"{times[name]:.1f}",
+                f"{forward}+{backward}",
+                *(f"{ratio:.2f}" for ratio in peers),
+                f"{density[name]:.1f}",
+                f"{sampling[name]:.1f}",
+            ]
         )
     header = ["model", "train step ms", "NFE", "/ torchdiffeq", "/ zuko", "log_prob ms", "sample ms"]
     title = (
