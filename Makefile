@@ -27,11 +27,11 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install -q -e '.[images]'
+	$(BIN)/pip install -q -e '.[images,pointclouds]'
 	@touch $@
 
 $(VENV)/.test-installed: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install -q -e '.[images,test]'
+	$(BIN)/pip install -q -e '.[images,pointclouds,tabular,test]'
 	@touch $@
 
 clean:

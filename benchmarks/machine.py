@@ -23,5 +23,5 @@ def describe_machine(device: str, threads: int) -> str:
     """Date, processor or card, threads and versions; sets torch's threads."""
     torch.set_num_threads(threads)
     where = torch.cuda.get_device_name() if device == "cuda" else f"{processor()}, {threads} threads"
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "nflows", "normflows", "flowsuite"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "nflows", "normflows", "torchdiffeq", "zuko", "flowsuite"))
     return f"{datetime.date.today()}, {where}, Python {platform.python_version()}, {packages}"
