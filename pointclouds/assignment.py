@@ -2,8 +2,8 @@
 
 `linear_sum_assignment` finds the bijection of least `sum_i |x_i - y_phi(i)|` in O(N^3). The minimiser does not change
 when `u_i + v_j` is taken off the costs; with `u, v` near the optimum of the dual problem there is less to do (one to
-four times less time for clouds of 2048 points: the less alike, the more is won). The same `u, v`, made feasible, bound the cost from below
-(weak duality), so that a pair that is certainly too far away need not be solved at all.
+four times less time for clouds of 2048 points: the less alike, the more is won). The same `u, v`, made feasible, bound
+the cost from below (weak duality), so that a pair that is certainly too far away need not be solved at all.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flowsuite.pointclouds.assignment import assignment_cost, optimal_partners
 from flowsuite.pointclouds.checks import check_batches, check_both_finite, check_same_points, check_shapes
-from flowsuite.pointclouds.nearest import cores, nearest_squared, pairwise_nearest
+from flowsuite.pointclouds.nearest import nearest_squared, pairwise_nearest, threads
 
 
 def chamfer(x: Tensor, y: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def emd(x: Tensor, y: Tensor) -> Tensor:
     if len(x) == 0:
         return x.new_zeros(0)
     check_both_finite(x, y)
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         index = torch.from_numpy(np.stack(list(pool.map(optimal_partners, to_numpy(x), to_numpy(y))))).to(x.device)
     return torch.linalg.vector_norm(x - y.gather(1, index[..., None].expand(-1, -1, 3)), dim=-1).mean(1)
 
@@ -95,7 +95,7 @@ def solve_all(function: Callable, pairs: Iterable[tuple], total: int, progress: 
     """`function(*pair)` of every pair in order, by a pool of threads: the assignment lets go of Python's lock."""
     from tqdm import tqdm
 
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         results = pool.map(lambda pair: function(*pair), pairs)
         yield from tqdm(results, total=total, desc="assignments", unit="pair", disable=not progress)
 

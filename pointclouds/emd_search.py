@@ -18,7 +18,7 @@ from torch import Tensor
 from flowsuite.pointclouds.assignment import SLACK, assignment_cost, sliced_bound
 from flowsuite.pointclouds.checks import check_both_finite, check_same_points, check_shapes
 from flowsuite.pointclouds.distances import to_numpy
-from flowsuite.pointclouds.nearest import PairwiseNearest, cores, pairwise_nearest
+from flowsuite.pointclouds.nearest import PairwiseNearest, pairwise_nearest, threads
 
 
 @dataclass
@@ -181,7 +181,7 @@ class Search:
         from tqdm import tqdm
 
         total = len(self.clouds) * (2 if self.union else 1)
-        with ThreadPoolExecutor(cores()) as pool, tqdm(total=total, unit="search", disable=not progress) as bar:
+        with ThreadPoolExecutor(threads()) as pool, tqdm(total=total, unit="search", disable=not progress) as bar:
             bar.set_description("nearest by EMD")
             while True:
                 pairs, finished = self.wanted()

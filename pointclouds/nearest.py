@@ -6,8 +6,8 @@ from the origin lose no digits, and neither TF32 nor autocast touches them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +22,9 @@ TREE_PAIRS_INDEX = 2**17  # the same where their indices are wanted, which block
 TREE_QUERIES = 2**20  # points asked of a tree at a time
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def threads() -> int:
+    """Threads of the KD-trees and assignments: as many as torch's."""
+    return torch.get_num_threads()
 
 
 def squared_blocks(x: Tensor, y: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -72,14 +72,15 @@ def blocked_indices(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def tree_indices(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """`blocked_indices` by a KD-tree for every cloud."""
+    """`blocked_indices` by a KD-tree for every cloud, pairs in parallel."""
     from scipy.spatial import cKDTree
 
-    found: tuple[list, list] = ([], [])
-    for a, b in zip(x.numpy(), y.numpy(), strict=True):
-        found[0].append(cKDTree(b).query(a, workers=cores())[1])
-        found[1].append(cKDTree(a).query(b, workers=cores())[1])
-    to_y, to_x = (torch.from_numpy(np.stack(rows).astype(np.int64)) for rows in found)
+    def both(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return cKDTree(b).query(a)[1], cKDTree(a).query(b)[1]
+
+    with ThreadPoolExecutor(threads()) as pool:
+        pairs = list(pool.map(both, x.numpy(), y.numpy()))
+    to_y, to_x = (torch.from_numpy(np.stack(rows).astype(np.int64)) for rows in zip(*pairs, strict=True))
     return to_y, to_x
 
 
@@ -185,7 +186,7 @@ def directed_means(X: np.ndarray, Y: np.ndarray, bar) -> tuple[np.ndarray, np.nd
         tree = cKDTree(cloud)
         for start in range(0, len(X), step):
             part = X[start : start + step]
-            distance = tree.query(part.reshape(-1, 3), workers=cores())[0].reshape(len(part), -1)
+            distance = tree.query(part.reshape(-1, 3), workers=threads())[0].reshape(len(part), -1)
             plain[start : start + step, j] = distance.mean(1)
             squared[start : start + step, j] = np.square(distance, out=distance).mean(1)
         bar.update()
