@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+PACKAGES = ("torch", "nflows", "normflows", "torchdiffeq", "zuko", "flowsuite")
+
 
 def processor() -> str:
     info = Path("/proc/cpuinfo")
@@ -23,5 +25,5 @@ def describe_machine(device: str, threads: int) -> str:
     """Date, processor or card, threads and versions; sets torch's threads."""
     torch.set_num_threads(threads)
     where = torch.cuda.get_device_name() if device == "cuda" else f"{processor()}, {threads} threads"
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "nflows", "normflows", "torchdiffeq", "zuko", "flowsuite"))
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return f"{datetime.date.today()}, {where}, Python {platform.python_version()}, {packages}"
