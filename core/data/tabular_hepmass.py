@@ -25,7 +25,7 @@ class Hepmass(TabularModule):
 
     Args:
         cache: keep the result beside the files as `.npz`, to be used as long as their sizes and times are the same:
-            the text takes half a minute to read.
+            the text takes about a minute to read.
         root, batch_size, num_workers: as in `TabularModule`.
     """
 
