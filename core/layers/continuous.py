@@ -34,6 +34,7 @@ class Solution:
         penalties: name -> (B, *leading), integrals along the trajectory.
         divergence: the divergence that was used.
         evaluations: of the field; the backward count grows when gradients are taken.
+        field: the field that was integrated.
     """
 
     z: Tensor
@@ -41,6 +42,7 @@ class Solution:
     penalties: dict[str, Tensor]
     divergence: str | None
     evaluations: Evaluations
+    field: VectorField
 
 
 @dataclass
@@ -195,6 +197,7 @@ class CNF(Transform):
             penalties=dict(zip(wanted, integrals[1:], strict=True)),
             divergence=divergence if with_ladj else None,
             evaluations=evaluations,
+            field=self.field,
         )
         log = _log.get()
         if log is not None:
