@@ -33,6 +33,12 @@ class ContinuousTraining:
     _failures: tuple[SolverError, ...] | list[SolverError] = ()
     _described = False
 
+    def _initialize_flow(self, batch: Any) -> None:
+        """A solve is dear: it is spent only where some layer starts from data."""
+        if any(name.rpartition(".")[2] == "initialized" for name, _ in self.flow.named_buffers()):
+            super()._initialize_flow(batch)
+        self.flow_initialized = True
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         with collect_failures() as self._failures, record_solves(self.penalties) as self.solves:
             loss = super().training_step(batch, batch_idx)
