@@ -246,3 +246,22 @@ def test_wrong_settings_are_named(options, message):
 def test_reflow_wants_pairs(tmp_path):
     with pytest.raises(ValueError, match=r"batches \(x, noise\)"):
         fit(make(objective="reflow"), tmp_path)
+
+
+def run_test(module, folder):
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=folder)
+    trainer.test(module, datamodule=ToyData(n=24), verbose=False)
+
+
+def test_test_figures_come_with_a_certificate(tmp_path, capsys):
+    module = make(eval_solver=Adaptive(rtol=1e-6, atol=1e-6), ema_decay=0.9)
+    run_test(module, tmp_path)
+    printed = capsys.readouterr().out
+    assert "likelihood certificate, 8 examples" in printed and "LOOSE" not in printed
+    assert module.certificate.is_tight()
+    loose = make(eval_solver=FixedGrid("euler", steps=1))
+    with torch.no_grad():
+        for p in loose.parameters():
+            p.mul_(3)
+    run_test(loose, tmp_path)
+    assert "!!! LOOSE" in capsys.readouterr().out
