@@ -32,7 +32,7 @@ class Pairs(Dataset):
 
 
 class Reflow(FlowDataModule):
-    """Trains on pairs `(x, noise)` with `x` what the flow of a checkpoint generates from `noise`, made once at the start.
+    """Trains on pairs `(x, noise)`, `x` being what the flow of a checkpoint makes of `noise`: generated once, at first.
 
     Validation and test sets are those of `data`: real examples. Goes with `objective: reflow` of
     `ContinuousFlowModule`, and a learning rate below that of the first training; start from the same weights with

@@ -15,6 +15,7 @@ from flowsuite.core.matching import FlowMatching, split_at_cnf, unmatched_parame
 from flowsuite.core.objective import negative_log_likelihood
 from flowsuite.core.ode import SolverError, collect_failures
 from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.pictures import enlarge, write_png
 from flowsuite.core.training.plots import density_triptych, points_image, square_around
 
 CERTIFIED = 256  # examples of the first test batch that the certificate looks at
@@ -215,14 +216,12 @@ class ContinuousFlowModule(ContinuousTraining, FlowModule):
         if any(context is not None for _, context in pairs):
             return None
         x = torch.cat([x for x, _ in pairs]).to(self.device)
-        return density_triptych(self.flow.log_prob, x, self.generate(len(x)), 128).float() / 255
+        return enlarge(density_triptych(self.flow.log_prob, x, self.generate(len(x)), 64, 2)).float() / 255
 
     def save_samples(self, samples, out, first):
         """`samples_<first>.npz` with the array `samples`; in the plane also a picture `samples_<first>.png`."""
         paths = super().save_samples(samples, out, first)
         if samples.ndim == 2 and samples.shape[1] == 2:
-            from flowsuite.core.training.pictures import write_png
-
             picture = points_image(samples, square_around(samples))
             paths.append(write_png(paths[0].with_suffix(".png"), picture))
         return paths
