@@ -6,10 +6,15 @@ import argparse
 import warnings
 from pathlib import Path
 
-from benchmarks import images, pointcloud_metrics
+from benchmarks import cnf, images, pointcloud_metrics, pointclouds
 from benchmarks.machine import describe_machine
 
-SUITES = {"images": images.tables, "pointcloud-metrics": pointcloud_metrics.tables}
+SUITES = {
+    "images": images.tables,
+    "cnf": cnf.tables,
+    "pointclouds": pointclouds.tables,
+    "pointcloud-metrics": pointcloud_metrics.tables,
+}
 
 
 def main() -> None:
@@ -17,6 +22,8 @@ def main() -> None:
     parser.add_argument("suite", choices=SUITES)
     parser.add_argument("--rounds", type=int, default=15, help="interleaved repetitions (%(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32], help="image sizes to time (16 and 32)")
+    parser.add_argument("--seconds", type=float, default=120, help="training time of a race (%(default)s)")
+    parser.add_argument("--batch", type=int, default=512, help="batch of a race on toy densities (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch (%(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     parser.add_argument("--no-compile", action="store_true", help="leave out the rows of torch.compile")

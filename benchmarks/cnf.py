@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import copy
-import time
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers_cnf import TorchdiffeqCNF, count_zuko, zuko_cnf
+from benchmarks.race import race_table, train
 from benchmarks.timing import medians, table
 from flowsuite.core.data.densities import sample_toy
 from flowsuite.core.ffjord import FFJORD
@@ -21,6 +21,7 @@ from flowsuite.core.nets.mlp_field import MLPField
 from flowsuite.core.ode import Adaptive, FixedGrid
 
 END_TIME, HIDDEN, TOYS = 0.5, (64, 64, 64), ("8gaussians", "2spirals")
+TORCHDIFFEQ = "torchdiffeq FFJORD, Hutchinson"
 
 
 @dataclass
@@ -114,7 +115,7 @@ def our_contender(dim: int, solver, matching: FlowMatching | None = None, eval_s
 def contenders(dim: int, compiled: bool) -> dict[str, Callable[[], Contender]]:
     grid = {"method": "rk4", "steps": 4, "checkpoint": False}
     found = {
-        "torchdiffeq FFJORD, Hutchinson": lambda: torchdiffeq_contender(dim),
+        TORCHDIFFEQ: lambda: torchdiffeq_contender(dim),
         "zuko CNF": lambda: zuko_contender(dim),
         "flowsuite, dopri5 adjoint": lambda: our_contender(dim, Adaptive()),
         "flowsuite, RK4 x 4": lambda: our_contender(dim, FixedGrid(**grid)),
@@ -190,48 +191,23 @@ def without_grad(function: Callable[[], object]) -> Callable[[], object]:
     return run
 
 
-def learning_curve(contender: Contender, toy: str, seconds: float, batch: int, test: Tensor, points: int = 24):
-    """`(training seconds, test NLL)` along a training of `seconds`; evaluation stops the clock."""
-    optimizer, draws = optimizer_for(contender), batches(toy, batch, 7)
-    clock, curve, steps = 0.0, [], 0
-    marks = [seconds * (i / points) ** 2 for i in range(1, points + 1)]
-    for mark in marks:
-        while clock < mark:
-            start = time.perf_counter()
-            train_step(contender, optimizer, draws)
-            clock += time.perf_counter() - start
-            steps += 1
-        with torch.no_grad():
-            curve.append((clock, -contender.log_prob(test).mean().item()))
-    return curve, steps
-
-
-def time_to(curve: list[tuple[float, float]], target: float) -> float | None:
-    return next((seconds for seconds, nll in curve if nll <= target), None)
-
-
 def race(toy: str, args: argparse.Namespace) -> str:
     """Seconds of training until the test NLL (exact, dopri5 at 1e-5) is that of the torchdiffeq FFJORD at the end."""
     test = sample_toy(toy, 4000, torch.Generator().manual_seed(99))
-    curves, steps = {}, {}
+    runs = {}
     for name, make in contenders(2, not args.no_compile).items():
         torch.manual_seed(0)
         contender = make()
-        warm = copy.deepcopy(contender.model.state_dict())
         frozen_step(contender, batches(toy, args.batch, 3)())  # compilation happens here, off the clock
-        contender.model.load_state_dict(warm)
-        curves[name], steps[name] = learning_curve(contender, toy, args.seconds, args.batch, test)
-    slowest = curves["torchdiffeq FFJORD, Hutchinson"]
-    target = slowest[-1][1]
-    rows = []
-    for name, curve in curves.items():
-        reached = time_to(curve, target)
-        ratio = "-" if reached is None else f"{slowest[-1][0] / reached:.1f}x"
-        best = min(nll for _, nll in curve)
-        cell = "not reached" if reached is None else f"{reached:.1f}"
-        rows.append([name, cell, ratio, f"{curve[-1][1]:.3f}", f"{best:.3f}", str(steps[name])])
-    header = ["model", f"s to {target:.3f} nats", "speed-up", f"NLL after {args.seconds:.0f} s", "best NLL", "steps"]
-    return table(f"{toy}: training time to the NLL torchdiffeq reaches in {args.seconds:.0f} s", header, rows)
+        optimizer, draws = optimizer_for(contender), batches(toy, args.batch, 7)
+        step = functools.partial(train_step, contender, optimizer, draws)
+        runs[name] = train(step, functools.partial(test_nll, contender, test), args.seconds)
+    return race_table(f"{toy}, batch {args.batch}: test NLL against training time", runs, TORCHDIFFEQ, args.seconds)
+
+
+@torch.no_grad()
+def test_nll(contender: Contender, test: Tensor) -> float:
+    return -contender.log_prob(test).mean().item()
 
 
 def tables(args: argparse.Namespace) -> Iterator[str]:

@@ -1,0 +1,46 @@
+"""Training against the clock: who reaches a likelihood first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.timing import table
+
+
+@dataclass
+class Run:
+    """`curve` holds (seconds of training, test NLL); `steps` is how many were taken."""
+
+    curve: list[tuple[float, float]]
+    steps: int
+
+    def time_to(self, target: float) -> float | None:
+        return next((seconds for seconds, nll in self.curve if nll <= target), None)
+
+
+def train(step: Callable[[], None], evaluate: Callable[[], float], seconds: float, points: int = 24) -> Run:
+    """`step` again and again for `seconds`; evaluations, denser at the beginning, stop the clock."""
+    clock, curve, steps = 0.0, [], 0
+    for mark in (seconds * (i / points) ** 2 for i in range(1, points + 1)):
+        while clock < mark:
+            start = time.perf_counter()
+            step()
+            clock += time.perf_counter() - start
+            steps += 1
+        curve.append((clock, evaluate()))
+    return Run(curve, steps)
+
+
+def race_table(title: str, runs: dict[str, Run], reference: str, seconds: float, unit: str = "nats") -> str:
+    """Seconds to the NLL that `reference` has at its end, and what everyone reaches."""
+    slowest = runs[reference].curve[-1]
+    rows = []
+    for name, run in runs.items():
+        reached = run.time_to(slowest[1])
+        found = ["not reached", "-"] if reached is None else [f"{reached:.1f}", f"{slowest[0] / reached:.1f}x"]
+        best = min(nll for _, nll in run.curve)
+        rows.append([name, *found, f"{run.curve[-1][1]:.3f}", f"{best:.3f}", str(run.steps)])
+    columns = [f"s to {slowest[1]:.3f} {unit}", "speed-up", f"NLL after {seconds:.0f} s", "best NLL", "steps"]
+    return table(title, ["contender", *columns], rows)
