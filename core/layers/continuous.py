@@ -242,6 +242,10 @@ class Dynamics:
     spare_probe: Tensor | None = None
     penalties: tuple[str, ...] = ()
 
+    def zero_integrals(self, x: Tensor) -> tuple[Tensor, ...]:
+        zero = x.new_zeros(x.shape[: x.ndim - self.field.event_dims])
+        return (zero,) * (len(self.penalties) + (self.divergence is not None))
+
     def with_condition(self, condition: Any) -> Dynamics:
         return replace(self, condition=condition)
 
@@ -254,12 +258,11 @@ class Dynamics:
             product = self.field.jvp(t, x, self.spare_probe, self.condition)[1]
         squares = {"kinetic": f, "jacobian": product}
         penalties = (sum_over_field(at_least_float32(squares[name]).square(), self.field) for name in self.penalties)
-        return f.to(x.dtype), (at_least_float32(divergence), *penalties)
+        return f.to(x.dtype), (divergence.to(x.dtype), *(penalty.to(x.dtype) for penalty in penalties))
 
     def void(self, x: Tensor, end: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """What a solve that failed gives: NaN, with a NaN gradient for everything that the solve depends on."""
         leaves = [end, *self.field.parameters(), *tree_leaves(self.condition)]
         nan = math.nan * sum(leaf.sum() for leaf in leaves if isinstance(leaf, Tensor))
-        z = x + nan.to(x.dtype)
-        integral = z.flatten(z.ndim - self.field.event_dims).sum(-1)
-        return z, (integral,) * (len(self.penalties) + (self.divergence is not None))
+        nan = nan.to(x.dtype)
+        return x + nan, tuple(zero + nan for zero in self.zero_integrals(x))

@@ -56,8 +56,7 @@ class Adaptive(Solver):
 
     def solve(self, rhs: RightHandSide, x: Tensor, t0: Tensor, t1: Tensor, evaluations: Evaluations):
         if torch.equal(t0, t1):
-            evaluations.count()
-            return x, tuple(torch.zeros_like(value) for value in rhs(t0, x)[1])
+            return x, rhs.zero_integrals(x)
         times = torch.stack((t0, t1))
         parameters = [p for p in rhs.field.parameters() if p.requires_grad]
         copy, leaves, copies = detached_copy(rhs)
@@ -79,8 +78,7 @@ class Adaptive(Solver):
         """`(x(t1), *integrals)`, through torchdiffeq's adjoint if its parameters are given."""
         import torchdiffeq
 
-        shapes = integral_shapes(rhs, times[0], x, evaluations)
-        state = (x, *(x.new_zeros(shape, dtype=dtype) for shape, dtype in shapes))
+        state = (x, *rhs.zero_integrals(x))
         options = {"norm": steering_norm, "step_t": times[1:].detach()}
         arguments = {"rtol": self.rtol, "atol": self.atol, "method": self.method, "options": options}
         function = self._guarded(rhs, evaluations)
@@ -114,13 +112,6 @@ class Adaptive(Solver):
             return (slope, *integrands)
 
         return function
-
-
-def integral_shapes(rhs: RightHandSide, t: Tensor, x: Tensor, evaluations: Evaluations) -> list:
-    """`(shape, dtype)` of every integral, from one evaluation without gradients."""
-    evaluations.count()
-    with torch.no_grad():
-        return [(value.shape, value.dtype) for value in rhs(t.detach(), x.detach())[1]]
 
 
 def steering_norm(state: tuple[Tensor, ...]) -> Tensor:

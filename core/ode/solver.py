@@ -70,6 +70,10 @@ class RightHandSide(Protocol):
 
     def __call__(self, t: Tensor, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]: ...
 
+    def zero_integrals(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The integrals where they start, of the shapes that they have for a state `x`."""
+        ...
+
     def with_condition(self, condition: Any) -> RightHandSide: ...
 
 
