@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.images import Glow, ImageFlowModule
 from flowsuite.images.levels import encode_levels
-from flowsuite.images.render import enlarge, grid, write_png
 
 
 def glow(**options) -> Glow:
