@@ -52,5 +52,7 @@ def as_clouds(clouds, name: str, minimum: int = 1) -> Tensor:
         raise ValueError(f"{name}: got {len(clouds)} clouds, expected at least {minimum}")
     broken = (~torch.isfinite(clouds)).flatten(1).any(1).nonzero().flatten()
     if len(broken):
-        raise ValueError(f"{name}: cloud {broken[0].item()} has NaN or infinite coordinates ({len(broken)} such clouds)")
+        raise ValueError(
+            f"{name}: cloud {broken[0].item()} has NaN or infinite coordinates ({len(broken)} such clouds)"
+        )
     return clouds if clouds.dtype == torch.float64 else clouds.float()

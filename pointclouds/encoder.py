@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from flowsuite.core.numerics import at_least_float32
+
 
 class Posterior(NamedTuple):
     """`q(z|X) = N(mean, diag exp(log_var))` of a batch of shapes; a single point where `log_var` is None.
@@ -85,7 +87,8 @@ class PointNetEncoder(nn.Module):
     def forward(self, x: Tensor) -> Posterior:
         batch, points, dim = x.shape
         feature = self.point_layers(x.reshape(-1, dim)).view(batch, points, -1).max(dim=1).values
-        return Posterior(self.mean(feature), None if self.log_var is None else self.log_var(feature))
+        log_var = None if self.log_var is None else at_least_float32(self.log_var(feature))
+        return Posterior(at_least_float32(self.mean(feature)), log_var)
 
 
 def make_head(features: int, hidden: Sequence[int], zdim: int) -> nn.Sequential:

@@ -165,7 +165,9 @@ def check_metrics(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ..
     metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     wrong = [name for name in metrics if name not in known]
     if wrong or not metrics:
-        raise ValueError(f"unknown metric {wrong[0]!r}, expected of {known}" if wrong else f"no metric, choose of {known}")
+        raise ValueError(
+            f"unknown metric {wrong[0]!r}, expected of {known}" if wrong else f"no metric, choose of {known}"
+        )
     return metrics
 
 

@@ -113,7 +113,9 @@ def linear_probe(train_codes, train_labels, test_codes, test_labels) -> float:
     train_codes, train_labels = check_codes(train_codes, train_labels, "training codes")
     test_codes, test_labels = check_codes(test_codes, test_labels, "test codes")
     if train_codes.shape[1] != test_codes.shape[1]:
-        raise ValueError(f"codes of {train_codes.shape[1]} dimensions in training and {test_codes.shape[1]} in the test")
+        raise ValueError(
+            f"codes of {train_codes.shape[1]} dimensions in training and {test_codes.shape[1]} in the test"
+        )
     if len(np.unique(train_labels)) < 2:
         raise ValueError("linear probe: the training labels are all of one class, expected at least 2")
     return float(LinearSVC(random_state=0).fit(train_codes, train_labels).score(test_codes, test_labels))

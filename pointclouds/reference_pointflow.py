@@ -140,7 +140,7 @@ def convert_solver(flags: Mapping[str, Any]) -> dict[str, Any]:
         arguments = {"step_size": float(step)} if step else {"steps": 1}
         return {"class_path": "flowsuite.core.ode.FixedGrid", "init_args": {"method": SOLVERS[method], **arguments}}
     if method not in ADAPTIVE:
-        raise ValueError(f"unknown solver {method!r} of a PointFlow: expected one of {', '.join((*SOLVERS, *ADAPTIVE))}")
+        raise ValueError(f"unknown solver {method!r} of a PointFlow: expected {', '.join((*SOLVERS, *ADAPTIVE))}")
     tolerances = {
         name: float(tolerance if tolerance is not None else flags.get(name, 1e-5)) for name in ("rtol", "atol")
     }

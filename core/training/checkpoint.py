@@ -19,7 +19,7 @@ from flowsuite.core.training.files import atomic_write
 from flowsuite.core.training.module import FlowModule
 
 TRUSTED = ("flowsuite", "torch", "pytorch_lightning")
-COMPONENTS = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler, Solver)
+COMPONENTS = (nn.Module, Solver, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
 CALLABLE = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)  # passed on as factories
 BASE_MODULE = "flowsuite.core.training.module.FlowModule"
 

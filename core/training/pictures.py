@@ -1,12 +1,14 @@
-"""Pictures: grids of images, written as PNG files that are there whole or not at all."""
+"""Pictures: reading images, grids of them, and PNG files that are there whole or not at all."""
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,3 +57,24 @@ def write_png(path: str | Path, picture: Tensor) -> Path:
     with atomic_write(path) as file:
         file.write(data)
     return Path(path)
+
+
+def decode_image(data: bytes, name: str, channels: int = 3):
+    """Encoded bytes to a PIL image with 1 or 3 channels, turned as its EXIF data say; 16 bits are reduced to 8."""
+    from PIL import Image, ImageOps
+
+    if channels not in (1, 3):
+        raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):  # PIL would clip 16 bits to white
+                upright = Image.fromarray((np.asarray(upright) // 257).astype(np.uint8))
+            return upright.convert("L" if channels == 1 else "RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "not a known image format" if isinstance(error, Image.UnidentifiedImageError) else error
+        raise ValueError(f"{name}: cannot be read as an image ({reason})") from None
+
+
+def open_image(path: str | Path, channels: int = 3):
+    return decode_image(Path(path).read_bytes(), str(path), channels)
