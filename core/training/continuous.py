@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from flowsuite.core.certificate import Certificate, certify_flow
 from flowsuite.core.flow import Flow
 from flowsuite.core.layers.continuous import CNF, SolveLog, record_solves
 from flowsuite.core.matching import FlowMatching, split_at_cnf, unmatched_parameters
 from flowsuite.core.objective import negative_log_likelihood
 from flowsuite.core.ode import SolverError, collect_failures
 from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.pictures import enlarge, write_png
+from flowsuite.core.training.plots import density_triptych, points_image, square_around
 
+CERTIFIED = 256  # examples of the first test batch that the certificate looks at
 OBJECTIVES = ("likelihood", "flow_matching", "hybrid", "reflow")
 
 
@@ -32,6 +37,12 @@ class ContinuousTraining:
     solves: SolveLog | None = None
     _failures: tuple[SolverError, ...] | list[SolverError] = ()
     _described = False
+
+    def _initialize_flow(self, batch: Any) -> None:
+        """A solve is dear: it is spent only where some layer starts from data."""
+        if any(name.rpartition(".")[2] == "initialized" for name, _ in self.flow.named_buffers()):
+            super()._initialize_flow(batch)
+        self.flow_initialized = True
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         with collect_failures() as self._failures, record_solves(self.penalties) as self.solves:
@@ -145,6 +156,7 @@ class ContinuousFlowModule(ContinuousTraining, FlowModule):
         self.penalty_weights = {name: w for name, w in (("kinetic", kinetic), ("jacobian", jacobian)) if w}
         self.penalties = tuple(self.penalty_weights)
         self.matching = FlowMatching(path, sigma, pairing)
+        self.certificate: Certificate | None = None  # of the first test batch, on rank 0
         self._frozen: list[torch.nn.Parameter] = []
 
     def loss(self, x, context, stage):
@@ -177,6 +189,42 @@ class ContinuousFlowModule(ContinuousTraining, FlowModule):
         if not isinstance(noise, Tensor) or noise.shape[0] != x.shape[0]:
             raise ValueError("the objective reflow needs batches (x, noise): take flowsuite.core.data.Reflow as data")
         return self.matching.flow_loss(self.flow, x, noise=noise)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        super().test_step(batch, batch_idx)
+        if batch_idx == 0 and self.trainer.is_global_zero:
+            x, context = self.unpack(batch)
+            context = None if context is None else context[:CERTIFIED]
+            self.certificate = certify_flow(self.flow, x[:CERTIFIED], context)
+
+    def on_test_end(self) -> None:
+        if self.certificate is not None:
+            self.print(str(self.certificate))
+            if not self.certificate.is_tight(self.tight):
+                self.print(
+                    f"!!! LOOSE: the test figures are not known to {self.tight:g} nats: lower the tolerance of "
+                    "eval_solver, or take eval_divergence exact !!!"
+                )
+
+    @torch.no_grad()
+    def example_images(self):
+        """Data, learnt density and samples of a flow in the plane; None for others."""
+        if tuple(self.flow.base.shape) != (2,):
+            return None
+        batches = self.trainer.datamodule.val_dataloader()
+        pairs = [self.unpack(batch) for batch in itertools.islice(batches, 8)]
+        if any(context is not None for _, context in pairs):
+            return None
+        x = torch.cat([x for x, _ in pairs]).to(self.device)
+        return enlarge(density_triptych(self.flow.log_prob, x, self.generate(len(x)), 64, 2)).float() / 255
+
+    def save_samples(self, samples, out, first):
+        """`samples_<first>.npz` with the array `samples`; in the plane also a picture `samples_<first>.png`."""
+        paths = super().save_samples(samples, out, first)
+        if samples.ndim == 2 and samples.shape[1] == 2:
+            picture = points_image(samples, square_around(samples))
+            paths.append(write_png(paths[0].with_suffix(".png"), picture))
+        return paths
 
     # Parameters that the objective does not reach take no part in training: DDP would wait for their gradients.
 
