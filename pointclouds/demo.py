@@ -69,7 +69,7 @@ def describe(report: dict) -> str:
     rebuilt, made = report["reconstruction"], {name: v["mean"] for name, v in report["generation"].items()}
     return (
         f"Test set: {report['shapes']} shapes, {report['points']} points. "
-        f"Reconstruction: Chamfer distance {1e3 * rebuilt['CD']:.2f}e-3, where other points of the very same shapes have "
+        f"Reconstruction: Chamfer distance {1e3 * rebuilt['CD']:.2f}e-3, where other points of the same shapes have "
         f"{1e3 * rebuilt['oracle CD']:.2f}e-3. Generation, mean of {report['sets']} sets: "
         f"MMD-CD {1e3 * made['MMD-CD']:.2f}e-3, coverage {made['COV-CD']:.0%}, "
         f"1-nearest-neighbour accuracy {made['1-NNA-CD']:.0%} (50% is ideal), JSD {1e2 * made['JSD']:.1f}e-2."
