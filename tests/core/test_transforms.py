@@ -285,6 +285,7 @@ CASES = [
     Case("cnf-deep", lambda: cnf(3, (5, 6, 4), layer="concat", time_frequencies=2), (3,), compiled=False),
     Case("cnf-context", lambda: cnf(3, (6, 7), context_features=2), (3,), (2,), compiled=False),
     Case("cnf-points", lambda: cnf(3, (5, 6, 4), context_features=2), (4, 3), (2,), compiled=False),
+    Case("cnf-sine", lambda: cnf(3, (6, 7), activation="sine"), (3,), compiled=False),
     Case("cnf-residual", lambda: cnf(4, (6,), layer="squash", residual=True), (4,), compiled=False),
     Case("ffjord", lambda: ffjord(4, (6, 7), 2, batch_norm=True, context_features=2), (4,), (2,), compiled=False),
 ]
