@@ -10,11 +10,11 @@ import torch
 
 from flowsuite.core.objective import bits_per_dim
 from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.images import latent, metrics
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.inputs import as_context, open_images, take
 from flowsuite.images.levels import encode_levels, has_levels
-from flowsuite.images.render import enlarge, grid, write_png
 
 TEMPERATURES = [0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 

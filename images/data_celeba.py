@@ -6,9 +6,11 @@ from pathlib import Path
 
 import torch
 
+from flowsuite.core.training.files import find_file
+from flowsuite.core.training.pictures import open_image
 from flowsuite.images.data_base import DownloadableModule
 from flowsuite.images.datasets import ImageFiles
-from flowsuite.images.files import find_file, open_image, to_tensor
+from flowsuite.images.files import to_tensor
 
 PARTITION = {"train": 0, "val": 1, "test": 2}
 CROP = (15, 40, 163, 188)  # left, upper, right, lower: rows 40..188 and columns 15..163

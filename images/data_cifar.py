@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from flowsuite.core.training.files import find_file
+from flowsuite.core.training.pickles import load_array_pickle
 from flowsuite.images.data_base import DownloadableModule
 from flowsuite.images.datasets import ImageSet
-from flowsuite.images.files import find_file, load_array_pickle
 
 
 class CIFAR10(DownloadableModule):

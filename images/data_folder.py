@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from flowsuite.core.training.files import load_npz
+from flowsuite.core.training.pictures import open_image
 from flowsuite.images.data_base import ImageDataModule
 from flowsuite.images.datasets import ImageFiles, ImageSet
-from flowsuite.images.files import as_images, crop, list_images, load_npz, open_image, resize_short_side, to_tensor
+from flowsuite.images.files import as_images, crop, list_images, resize_short_side, to_tensor
 
 
 class ImageReader:

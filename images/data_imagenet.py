@@ -9,17 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from flowsuite.core.training.files import find_file, load_npz
+from flowsuite.core.training.pickles import load_array_pickle
+from flowsuite.core.training.pictures import decode_image, open_image
 from flowsuite.images.data_base import ImageDataModule
 from flowsuite.images.datasets import ImageFiles, ImageSet
-from flowsuite.images.files import (
-    decode_image,
-    find_file,
-    list_images,
-    load_array_pickle,
-    load_npz,
-    open_image,
-    to_tensor,
-)
+from flowsuite.images.files import list_images, to_tensor
 
 
 class DownsampledImageNet(ImageDataModule):

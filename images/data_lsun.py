@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
+from flowsuite.core.training.files import find_file
+from flowsuite.core.training.pictures import decode_image
 from flowsuite.images.data_base import ImageDataModule
 from flowsuite.images.data_folder import ImageReader
 from flowsuite.images.datasets import ImageFiles
-from flowsuite.images.files import decode_image, find_file
 
 
 class LSUN(ImageDataModule):

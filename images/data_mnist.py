@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from flowsuite.core.training.files import find_file
 from flowsuite.images.data_base import DownloadableModule
 from flowsuite.images.datasets import ImageSet
-from flowsuite.images.files import find_file
 
 
 def read_idx(path: str | Path) -> np.ndarray:

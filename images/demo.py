@@ -8,9 +8,9 @@ from pathlib import Path
 
 from flowsuite.core.training.demo import Section
 from flowsuite.core.training.lightning_cli import run as lightning
+from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.images import commands
 from flowsuite.images.inputs import open_images, take
-from flowsuite.images.render import enlarge, grid, write_png
 
 RECIPE = "images/demo"
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from flowsuite.core.training.files import load_npz
 from flowsuite.images import data as data_modules
 from flowsuite.images.data_base import ImageDataModule
 from flowsuite.images.data_folder import NPZ, ImageReader
 from flowsuite.images.datasets import ImageFiles, ImageSet
-from flowsuite.images.files import EXTENSIONS, as_images, list_images, load_npz
+from flowsuite.images.files import EXTENSIONS, as_images, list_images
 from flowsuite.images.flow import ImageFlow
 
 ABSTRACT = ("ImageDataModule", "DownloadableModule")

@@ -12,9 +12,9 @@ from torch import Tensor
 from flowsuite.core.objective import bits_per_dim
 from flowsuite.core.training.files import write_npz
 from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.levels import encode_levels, has_levels
-from flowsuite.images.render import enlarge, grid, write_png
 
 
 class ImageFlowModule(FlowModule):

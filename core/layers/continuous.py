@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from flowsuite.core.divergence import DIVERGENCES, check_divergence, choose_divergence, sum_over_field
 from flowsuite.core.nets.vector_field import VectorField
 from flowsuite.core.numerics import at_least_float32, sum_over_event
-from flowsuite.core.ode import Adaptive, Evaluations, FixedGrid, Solver
+from flowsuite.core.ode import Adaptive, Evaluations, FixedGrid, Solver, SolverError
+from flowsuite.core.ode.solver import failure_list
 from flowsuite.core.transform import Transform
 
 PENALTIES = ("kinetic", "jacobian")
@@ -32,6 +34,7 @@ class Solution:
         penalties: name -> (B, *leading), integrals along the trajectory.
         divergence: the divergence that was used.
         evaluations: of the field; the backward count grows when gradients are taken.
+        field: the field that was integrated.
     """
 
     z: Tensor
@@ -39,6 +42,7 @@ class Solution:
     penalties: dict[str, Tensor]
     divergence: str | None
     evaluations: Evaluations
+    field: VectorField
 
 
 @dataclass
@@ -178,7 +182,14 @@ class CNF(Transform):
         times = (end, torch.zeros_like(end)) if reverse else (torch.zeros_like(end), end)
         evaluations = Evaluations()
         chosen = solver or (self.solver if self.training else self.eval_solver)
-        z, integrals = chosen.solve(dynamics, x, *times, evaluations)
+        failures = failure_list()
+        try:
+            z, integrals = chosen.solve(dynamics, x, *times, evaluations)
+        except SolverError as error:
+            if failures is None:
+                raise
+            failures.append(error)
+            z, integrals = dynamics.void(x, end)
         evaluations.in_backward = True
         solution = Solution(
             z=z,
@@ -186,6 +197,7 @@ class CNF(Transform):
             penalties=dict(zip(wanted, integrals[1:], strict=True)),
             divergence=divergence if with_ladj else None,
             evaluations=evaluations,
+            field=self.field,
         )
         log = _log.get()
         if log is not None:
@@ -231,3 +243,11 @@ class Dynamics:
         squares = {"kinetic": f, "jacobian": product}
         penalties = (sum_over_field(at_least_float32(squares[name]).square(), self.field) for name in self.penalties)
         return f.to(x.dtype), (at_least_float32(divergence), *penalties)
+
+    def void(self, x: Tensor, end: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What a solve that failed gives: NaN, with a NaN gradient for everything that the solve depends on."""
+        leaves = [end, *self.field.parameters(), *tree_leaves(self.condition)]
+        nan = math.nan * sum(leaf.sum() for leaf in leaves if isinstance(leaf, Tensor))
+        z = x + nan.to(x.dtype)
+        integral = z.flatten(z.ndim - self.field.event_dims).sum(-1)
+        return z, (integral,) * (len(self.penalties) + (self.divergence is not None))

@@ -2,6 +2,6 @@
 
 from flowsuite.core.ode.adaptive import Adaptive
 from flowsuite.core.ode.fixed_grid import FixedGrid
-from flowsuite.core.ode.solver import Evaluations, Solver, SolverError
+from flowsuite.core.ode.solver import Evaluations, Solver, SolverError, collect_failures
 
-__all__ = ["Adaptive", "Evaluations", "FixedGrid", "Solver", "SolverError"]
+__all__ = ["Adaptive", "Evaluations", "FixedGrid", "Solver", "SolverError", "collect_failures"]

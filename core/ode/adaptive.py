@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from flowsuite.core.ode.solver import Evaluations, RightHandSide, Solver, SolverError, detached_copy
+from flowsuite.core.ode.solver import Evaluations, RightHandSide, Solver, SolverError, detached_copy, failure_list
 
 METHODS = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
 
@@ -141,7 +142,7 @@ class AdjointSolve(torch.autograd.Function):
         with torch.enable_grad():
             x, times = (tensor.detach().requires_grad_(tensor.requires_grad) for tensor in (x, times))
             solution = solver._integrate(rhs, x, times, evaluations, (*parameters, *copies))
-        ctx.solver, ctx.evaluations = solver, evaluations
+        ctx.solver, ctx.evaluations, ctx.failures = solver, evaluations, failure_list()
         ctx.solution, ctx.inputs = solution, (x, times, *parameters, *copies)
         return tuple(part.detach() for part in solution)
 
@@ -153,6 +154,10 @@ class AdjointSolve(torch.autograd.Function):
         try:
             parts, weights = zip(*outputs, strict=True)
             found = iter(torch.autograd.grad(parts, wanted, weights, retain_graph=True, allow_unused=True))
-        except AssertionError as error:
-            raise explain(error, ctx.solver) from None
+        except (AssertionError, SolverError) as error:
+            error = error if isinstance(error, SolverError) else explain(error, ctx.solver)
+            if ctx.failures is None:
+                raise error from None
+            ctx.failures.append(error)
+            found = (torch.full_like(tensor, math.nan) for tensor in wanted)
         return *[None] * 5, *(next(found) if tensor.requires_grad else None for tensor in ctx.inputs)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,6 +14,29 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 class SolverError(RuntimeError):
     """An initial value problem that could not be solved as asked: too many evaluations, or a vanishing step."""
+
+
+_failures: ContextVar[list[SolverError] | None] = ContextVar("solver_failures", default=None)
+
+
+@contextlib.contextmanager
+def collect_failures() -> Iterator[list[SolverError]]:
+    """Solves begun in this block give NaN instead of raising, forward and backward, and their errors are collected.
+
+    A step of several processes can then be finished by all of them, and given up by all of them: an error in the midst
+    of one process's step would leave the others waiting.
+    """
+    failures: list[SolverError] = []
+    token = _failures.set(failures)
+    try:
+        yield failures
+    finally:
+        _failures.reset(token)
+
+
+def failure_list() -> list[SolverError] | None:
+    """Where a solve that begins now notes its failure; None if it is to raise."""
+    return _failures.get()
 
 
 @dataclass

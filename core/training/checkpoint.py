@@ -14,11 +14,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from flowsuite.core.ode import Solver
 from flowsuite.core.training.files import atomic_write
 from flowsuite.core.training.module import FlowModule
 
 TRUSTED = ("flowsuite", "torch", "pytorch_lightning")
-COMPONENTS = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+COMPONENTS = (nn.Module, Solver, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
 CALLABLE = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)  # passed on as factories
 BASE_MODULE = "flowsuite.core.training.module.FlowModule"
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all, and read with errors that name them."""
 
 from __future__ import annotations
 
@@ -41,3 +41,23 @@ def write_npz(path: str | os.PathLike, **arrays: np.ndarray) -> None:
     """Compressed `.npz` of the named arrays, atomically."""
     with atomic_write(path) as file:
         np.savez_compressed(file, **arrays)
+
+
+def find_file(root: str | Path, names: list[str], hint: str = "") -> Path:
+    """The first of `names` that exists under `root`."""
+    for name in names:
+        path = Path(root) / name
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"{Path(root) / names[0]} not found" + (f": {hint}" if hint else ""))
+
+
+def load_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """All arrays of a `.npz`; pickled objects in it are refused."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} not found") from None
+    except Exception as error:
+        raise ValueError(f"{path}: not a readable .npz of plain arrays ({error})") from None

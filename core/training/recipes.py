@@ -1,4 +1,4 @@
-"""The packaged recipes: complete, commented configurations, called `<domain>/<name>`."""
+"""The packaged recipes: complete, commented configurations, called `<domain>/<name>`, or `core/<name>`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def domains() -> list[str]:
 
     found = {module.name for module in pkgutil.iter_modules(flowsuite.__path__)} | set(_editable_packages())
     return sorted(found - {"core"})
+
+
+def rooms() -> list[str]:
+    """The packages that may hold recipes: core and the domains."""
+    return ["core", *domains()]
 
 
 def _editable_packages() -> list[str]:
@@ -40,10 +45,10 @@ def package_folder(domain: str) -> Path | None:
 def list_recipes() -> dict[str, Path]:
     """All recipes by name."""
     found = {}
-    for domain in domains():
-        folder = package_folder(domain)
+    for room in rooms():
+        folder = package_folder(room)
         if folder is not None:
-            found.update({f"{domain}/{path.stem}": path for path in sorted((folder / "recipes").glob("*.yaml"))})
+            found.update({f"{room}/{path.stem}": path for path in sorted((folder / "recipes").glob("*.yaml"))})
     return found
 
 

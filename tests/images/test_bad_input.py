@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from flowsuite.core.training.pictures import open_image
 from flowsuite.images import Glow
-from flowsuite.images.files import open_image, to_tensor
+from flowsuite.images.files import to_tensor
 
 
 def small(**options):

@@ -5,12 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
+from flowsuite.core.training.pictures import grid
 from flowsuite.images import Glow, ImageFlowModule
 from flowsuite.images.levels import encode_levels
-from flowsuite.images.render import enlarge, grid, write_png
 
 
 def glow(**options) -> Glow:
@@ -138,19 +137,3 @@ def test_module_refuses_other_flows_and_temperatures():
         ImageFlowModule(Flow(DiagonalScale(2), StandardNormal(2)))
     with pytest.raises(ValueError, match="temperatures"):
         ImageFlowModule(glow(), temperatures=[-1.0])
-
-
-def test_grid_places_images_row_by_row(tmp_path):
-    x = images(5)
-    picture = grid(x, columns=3)
-    assert picture.shape == (3, 17, 26)
-    assert torch.equal(picture[:, 9:17, 0:8], x[3]) and torch.equal(picture[:, 0:8, 18:26], x[2])
-    assert (picture[:, 9:17, 18:26] == 128).all()
-    assert torch.equal(F.interpolate(picture[None].float(), scale_factor=15)[0].byte(), enlarge(picture, 384))
-    write_png(tmp_path / "a" / "grid.png", picture)
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "a" / "grid.png")), picture.permute(1, 2, 0).numpy())
-    with pytest.raises(ValueError, match="uint8"):
-        write_png(tmp_path / "b.png", picture.float())
-    with pytest.raises(ValueError, match="uint8"):
-        grid(x.float())
-    assert not (tmp_path / "b.png").exists()

@@ -217,6 +217,17 @@ def test_recipes_by_name(tmp_path, monkeypatch, capsys):
     assert table[2].split("  ")[0] == "images/glow-cifar10" and "3.35 bits/dim" in table[2] and " - " in table[2]
 
 
+def test_recipes_of_core(tmp_path, monkeypatch):
+    folder = tmp_path / "core" / "recipes"
+    folder.mkdir(parents=True)
+    (folder / "ffjord-power.yaml").write_text("# what: FFJORD\n")
+    assert "core" not in recipes.domains() and recipes.package_folder("core").name == "core"
+    monkeypatch.setattr(recipes, "package_folder", lambda room: tmp_path / room)
+    assert recipes.find_recipe("core/ffjord-power") == folder / "ffjord-power.yaml"
+    assert recipes.recipe_name(folder / "ffjord-power.yaml") == "core/ffjord-power"
+    assert list(recipes.list_recipes()) == ["core/ffjord-power"]
+
+
 def test_weights_that_are_no_archive_are_named(tmp_path, capsys):
     (tmp_path / "junk.npz").write_bytes(b"junk")
     (tmp_path / "config.json").write_text("{}")
