@@ -50,6 +50,10 @@ class Adaptive(Solver):
         self.method, self.rtol, self.atol = method, rtol, atol
         self.adjoint, self.seminorm, self.max_nfe = adjoint, seminorm, max_nfe
 
+    def refined(self, factor: float) -> Adaptive:
+        rtol, atol = self.rtol / factor, self.atol / factor
+        return Adaptive(self.method, rtol, atol, self.adjoint, self.seminorm, self.max_nfe)
+
     def solve(self, rhs: RightHandSide, x: Tensor, t0: Tensor, t1: Tensor, evaluations: Evaluations):
         if torch.equal(t0, t1):
             evaluations.count()

@@ -50,6 +50,11 @@ class FixedGrid(Solver):
         self.method, self.steps, self.step_size = method, steps, step_size
         self.checkpoint, self.compile = checkpoint, compile
 
+    def refined(self, factor: float) -> FixedGrid:
+        steps = None if self.steps is None else max(1, round(self.steps * factor))
+        step_size = None if self.step_size is None else self.step_size / factor
+        return FixedGrid(self.method, steps, step_size, self.checkpoint, self.compile)
+
     @property
     def stages(self) -> int:
         """Evaluations in a step."""

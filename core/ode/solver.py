@@ -92,6 +92,10 @@ class Solver:
         """
         raise NotImplementedError
 
+    def refined(self, factor: float) -> Solver:
+        """The same method with `factor` times as many steps, or a tolerance that factor lower; below 1 it is coarser."""
+        raise NotImplementedError(f"{type(self).__name__} must define refined(factor) -> Solver")
+
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_"))
         return f"{type(self).__name__}({settings})"

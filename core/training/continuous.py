@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flowsuite.core.certificate import Certificate, certify_flow
 from flowsuite.core.flow import Flow
 from flowsuite.core.layers.continuous import CNF, SolveLog, record_solves
 from flowsuite.core.matching import FlowMatching, split_at_cnf, unmatched_parameters
@@ -14,6 +15,7 @@ from flowsuite.core.objective import negative_log_likelihood
 from flowsuite.core.ode import SolverError, collect_failures
 from flowsuite.core.training.module import FlowModule
 
+CERTIFIED = 256  # examples of the first test batch that the certificate looks at
 OBJECTIVES = ("likelihood", "flow_matching", "hybrid", "reflow")
 
 
@@ -32,6 +34,12 @@ class ContinuousTraining:
     solves: SolveLog | None = None
     _failures: tuple[SolverError, ...] | list[SolverError] = ()
     _described = False
+
+    def _initialize_flow(self, batch: Any) -> None:
+        """A solve is dear: it is spent only where some layer starts from data."""
+        if any(name.rpartition(".")[2] == "initialized" for name, _ in self.flow.named_buffers()):
+            super()._initialize_flow(batch)
+        self.flow_initialized = True
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         with collect_failures() as self._failures, record_solves(self.penalties) as self.solves:
@@ -145,6 +153,7 @@ class ContinuousFlowModule(ContinuousTraining, FlowModule):
         self.penalty_weights = {name: w for name, w in (("kinetic", kinetic), ("jacobian", jacobian)) if w}
         self.penalties = tuple(self.penalty_weights)
         self.matching = FlowMatching(path, sigma, pairing)
+        self.certificate: Certificate | None = None  # of the first test batch, on rank 0
         self._frozen: list[torch.nn.Parameter] = []
 
     def loss(self, x, context, stage):
@@ -177,6 +186,22 @@ class ContinuousFlowModule(ContinuousTraining, FlowModule):
         if not isinstance(noise, Tensor) or noise.shape[0] != x.shape[0]:
             raise ValueError("the objective reflow needs batches (x, noise): take flowsuite.core.data.Reflow as data")
         return self.matching.flow_loss(self.flow, x, noise=noise)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        super().test_step(batch, batch_idx)
+        if batch_idx == 0 and self.trainer.is_global_zero:
+            x, context = self.unpack(batch)
+            context = None if context is None else context[:CERTIFIED]
+            self.certificate = certify_flow(self.flow, x[:CERTIFIED], context)
+
+    def on_test_end(self) -> None:
+        if self.certificate is not None:
+            self.print(str(self.certificate))
+            if not self.certificate.is_tight(self.tight):
+                self.print(
+                    f"!!! LOOSE: the test figures are not known to {self.tight:g} nats: lower the tolerance of "
+                    "eval_solver, or take eval_divergence exact !!!"
+                )
 
     # Parameters that the objective does not reach take no part in training: DDP would wait for their gradients.
 

@@ -1,0 +1,267 @@
+"""Training of continuous flows: objectives, evaluations, failures, resuming, checkpoints."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from toyflow import ToyData
+
+from flowsuite.core.ffjord import FFJORD
+from flowsuite.core.layers.continuous import CNF
+from flowsuite.core.ode import Adaptive, FixedGrid, SolverError
+from flowsuite.core.training.callbacks import AtomicCheckpointIO, LastCheckpoint
+from flowsuite.core.training.checkpoint import build_module, load_module
+from flowsuite.core.training.continuous import ContinuousFlowModule
+
+SOLVERS = {"recomputed": FixedGrid("heun", steps=2), "adjoint": Adaptive(rtol=1e-4, atol=1e-4)}
+
+
+class Figures(pl.Callback):
+    def __init__(self):
+        self.steps, self.weights = [], []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.steps.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+        self.weights.append([p.detach().clone() for p in pl_module.parameters()])
+
+
+def make(solver=None, batch_norm=False, num_blocks=1, eval_solver=None, train_end_time=True, **options):
+    torch.manual_seed(0)
+    flow = FFJORD(
+        4,
+        (8, 8),
+        num_blocks,
+        batch_norm=batch_norm,
+        solver=solver or FixedGrid("heun", steps=2),
+        eval_solver=eval_solver or FixedGrid(steps=4),
+        train_end_time=train_end_time,
+    )
+    return ContinuousFlowModule(flow, **{"optimizer": lambda p: torch.optim.Adam(p, lr=1e-2), **options})
+
+
+def fit(module, folder, data=None, ckpt_path=None, callbacks=(), **options):
+    pl.seed_everything(1)
+    trainer = pl.Trainer(
+        **{"max_epochs": 1, "logger": False, **options},
+        accelerator="cpu",
+        callbacks=[*callbacks, LastCheckpoint(str(folder), 0)],
+        plugins=[AtomicCheckpointIO()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        log_every_n_steps=1,
+    )
+    trainer.fit(module, datamodule=data or ToyData(n=24), ckpt_path=ckpt_path)
+    return trainer
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_evaluations_are_logged_forward_and_backward(tmp_path, name, capsys):
+    figures = fit(make(SOLVERS[name]), tmp_path).callback_metrics
+    if name == "recomputed":
+        assert figures["train/nfe_forward"] == figures["train/nfe_backward"] == 4
+    else:
+        assert figures["train/nfe_forward"] > 4 and figures["train/nfe_backward"] > 4
+    assert figures["val/nfe"] == 16
+    assert figures["train/end_time_0"] != 1
+    assert figures["val/loss"] * 4 == pytest.approx(figures["val/nats"].item(), rel=1e-5)
+    assert "continuous layer 0: in training divergence exact" in capsys.readouterr().out
+
+
+def test_penalties_enter_the_loss_divided_by_the_dimension(tmp_path):
+    figures = fit(make(kinetic=0.5, jacobian=0.25), tmp_path).callback_metrics
+    expected = figures["train/nats"] / 4 + 0.5 * figures["train/kinetic"] + 0.25 * figures["train/jacobian"]
+    torch.testing.assert_close(figures["train/loss"], expected)
+    assert figures["train/kinetic"] > 0 and figures["train/jacobian"] > 0
+
+
+@pytest.mark.parametrize("objective", ["flow_matching", "hybrid", "likelihood"])
+def test_every_objective_is_evaluated_by_exact_likelihood(tmp_path, objective):
+    module = make(objective=objective, batch_norm=True)
+    trainer = fit(module, tmp_path, ToyData(n=96), max_epochs=2)
+    assert trainer.callback_metrics["val/nats"].item() < 20
+    module.eval()
+    batch = next(iter(trainer.datamodule.val_dataloader()))
+    assert not torch.allclose(module.flow(batch), torch.zeros(()))
+    if objective == "hybrid":
+        figures = trainer.callback_metrics
+        torch.testing.assert_close(figures["train/loss"], figures["train/nats"] / 4 + figures["train/matching"])
+
+
+def test_flow_matching_solves_nothing_and_trains_the_field_alone(tmp_path):
+    module = make(objective="flow_matching", batch_norm=True)
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    trainer = fit(module, tmp_path)
+    assert "train/nfe_forward" not in trainer.callback_metrics
+    for name, p in module.named_parameters():
+        assert p.requires_grad
+        assert torch.equal(p, before[name]) == (".field." not in name), name
+
+
+def test_fine_tuning_by_likelihood_lowers_nats_from_a_matched_checkpoint(tmp_path):
+    from flowsuite.core.training.lightning_cli import start_from
+
+    matched = make(objective="flow_matching")
+    first = fit(matched, tmp_path, ToyData(n=256, batch_size=32), max_epochs=3).callback_metrics["val/nats"]
+    tuned = make()
+    start_from(tuned, str(tmp_path / "last.ckpt"))
+    for a, b in zip(matched.parameters(), tuned.parameters(), strict=True):
+        assert torch.equal(a, b)
+    second = fit(tuned, tmp_path, ToyData(n=256, batch_size=32), max_epochs=3).callback_metrics["val/nats"]
+    assert second < first
+
+
+def fail_at(module, step):
+    """The first continuous layer's solve fails in training step number `step`."""
+    field = next(m for m in module.modules() if isinstance(m, CNF)).field
+    divergence = field.exact_divergence
+
+    def failing(*arguments):
+        if module.training and module.global_step + module.skipped_updates == step:
+            raise SolverError("out of evaluations")
+        return divergence(*arguments)
+
+    field.exact_divergence = failing
+    return module
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_failing_forward_solve_is_skipped_and_counted(tmp_path, name):
+    module = fail_at(make(SOLVERS[name], batch_norm=True, num_blocks=2, non_finite="skip"), 1)
+    recorder = Figures()
+    fit(module, tmp_path, callbacks=[recorder])
+    assert module.skipped_updates == 1
+    assert all(torch.equal(a, b) for a, b in zip(recorder.weights[0], recorder.weights[1], strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(recorder.weights[1], recorder.weights[2], strict=True))
+    assert all(torch.isfinite(p).all() for p in [*module.parameters(), *module.buffers()])
+    assert math.isnan(recorder.steps[1]["train/loss"]) and math.isfinite(recorder.steps[2]["train/loss"])
+
+
+def test_a_failing_backward_solve_is_skipped_and_counted(tmp_path, monkeypatch):
+    from flowsuite.core.ode import adaptive
+
+    module = make(SOLVERS["adjoint"], non_finite="skip")
+    guarded = adaptive.Adaptive._guarded
+
+    def failing(self, rhs, evaluations):
+        function = guarded(self, rhs, evaluations)
+
+        def wrapped(t, state):
+            if evaluations.in_backward and module.global_step + module.skipped_updates == 1:
+                raise SolverError("out of evaluations on the way back")
+            return function(t, state)
+
+        return wrapped
+
+    monkeypatch.setattr(adaptive.Adaptive, "_guarded", failing)
+    recorder = Figures()
+    fit(module, tmp_path, callbacks=[recorder])
+    assert module.skipped_updates == 1 and len(recorder.steps) == 3
+    assert math.isfinite(recorder.steps[1]["train/loss"])
+    assert all(torch.equal(a, b) for a, b in zip(recorder.weights[0], recorder.weights[1], strict=True))
+    module = make(SOLVERS["adjoint"])
+    with pytest.raises(SolverError, match=r"stopped at step 1: out of evaluations on the way back.*non_finite"):
+        fit(module, tmp_path)
+
+
+def test_too_many_evaluations_stop_with_one_line(tmp_path):
+    with pytest.raises(SolverError, match="stopped at step 0: dopri5 needed more than max_nfe=7") as error:
+        fit(make(Adaptive(max_nfe=7)), tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_nan_in_a_batch_is_skipped(tmp_path, name):
+    module = make(SOLVERS[name], batch_norm=True, non_finite="skip")
+    fit(module, tmp_path, ToyData(n=24, poison=[3]))
+    assert module.skipped_updates == 1
+    assert all(torch.isfinite(p).all() for p in [*module.parameters(), *module.buffers()])
+
+
+def test_nan_is_named_under_flow_matching_too(tmp_path):
+    from flowsuite.core.training.finite import NonFiniteError
+
+    with pytest.raises(NonFiniteError, match="train/loss is nan"):
+        fit(make(objective="flow_matching"), tmp_path, ToyData(n=24, poison=[3]))
+
+
+@pytest.mark.parametrize("objective", ["likelihood", "flow_matching", "hybrid"])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_bfloat16_step(tmp_path, objective, name):
+    module = make(SOLVERS[name], objective=objective)
+    figures = fit(module, tmp_path, precision="bf16-mixed").callback_metrics
+    assert figures["train/loss"].dtype == torch.float32 and torch.isfinite(figures["train/loss"])
+    assert torch.isfinite(figures["val/nats"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"solver": SOLVERS["adjoint"]}, {"objective": "flow_matching"}, {"kinetic": 0.1, "batch_norm": True}],
+    ids=["adjoint", "flow_matching", "penalised"],
+)
+def test_resumed_runs_end_with_the_same_weights(tmp_path, options):
+    whole = make(**options, ema_decay=0.9)
+    fit(whole, tmp_path / "whole", max_epochs=2)
+    fit(make(**options, ema_decay=0.9), tmp_path / "part", max_epochs=1)
+    resumed = make(**options, ema_decay=0.9)
+    fit(resumed, tmp_path / "part", max_epochs=2, ckpt_path=str(tmp_path / "part" / "last.ckpt"))
+    assert resumed.trainer.global_step == 6
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_solvers_survive_the_checkpoint(tmp_path):
+    solver = {"class_path": "flowsuite.core.ode.FixedGrid", "init_args": {"method": "midpoint", "steps": 3}}
+    eval_solver = {"class_path": "flowsuite.core.ode.Adaptive", "init_args": {"rtol": 1e-7, "atol": 1e-8}}
+    flow = {"dim": 4, "hidden": [8], "solver": solver, "eval_solver": eval_solver}
+    init_args = {"flow": {"class_path": "flowsuite.core.ffjord.FFJORD", "init_args": flow}, "kinetic": 0.01}
+    module = build_module("flowsuite.core.training.continuous.ContinuousFlowModule", init_args)
+    fit(module, tmp_path)
+    again = load_module(tmp_path / "last.ckpt")
+    assert again.flow.transform[0].solver == FixedGrid("midpoint", steps=3)
+    assert again.flow.transform[0].eval_solver == Adaptive(rtol=1e-7, atol=1e-8)
+    assert again.penalty_weights == {"kinetic": 0.01}
+    assert again.generate(3).shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": "matching"}, "unknown objective 'matching'"),
+        ({"kinetic": -1.0}, "kinetic must be at least 0"),
+        ({"objective": "flow_matching", "kinetic": 0.1}, "solves nothing"),
+        ({"objective": "flow_matching", "num_blocks": 2}, "exactly one continuous layer, got 2"),
+        ({"tight": 0.0}, "tight must be positive"),
+    ],
+)
+def test_wrong_settings_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        make(**options)
+
+
+def test_reflow_wants_pairs(tmp_path):
+    with pytest.raises(ValueError, match=r"batches \(x, noise\)"):
+        fit(make(objective="reflow"), tmp_path)
+
+
+def run_test(module, folder):
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=folder)
+    trainer.test(module, datamodule=ToyData(n=24), verbose=False)
+
+
+def test_test_figures_come_with_a_certificate(tmp_path, capsys):
+    module = make(eval_solver=Adaptive(rtol=1e-6, atol=1e-6), ema_decay=0.9)
+    run_test(module, tmp_path)
+    printed = capsys.readouterr().out
+    assert "likelihood certificate, 8 examples" in printed and "LOOSE" not in printed
+    assert module.certificate.is_tight()
+    loose = make(eval_solver=FixedGrid("euler", steps=1))
+    with torch.no_grad():
+        for p in loose.parameters():
+            p.mul_(3)
+    run_test(loose, tmp_path)
+    assert "!!! LOOSE" in capsys.readouterr().out
