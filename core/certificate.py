@@ -75,7 +75,9 @@ class Certificate:
                 f"  {row.solver:<32} log p {row.log_prob:12.5f}  NFE {row.nfe:6d}{'  <- used' if i == self.used else ''}"
             )
         lines.append(f"  {'solver error':<32} {self.solver_error:18.2e}")
-        trace = "0 (exact trace)" if self.divergence in NOISELESS else f"{self.standard_error:.2e} ({self.probes} probes)"
+        trace = (
+            "0 (exact trace)" if self.divergence in NOISELESS else f"{self.standard_error:.2e} ({self.probes} probes)"
+        )
         lines.append(f"  {'standard error, ' + self.divergence:<32} {trace:>18}")
         round_trip = "no inverse" if self.round_trip is None else f"{self.round_trip:.2e}"
         lines.append(f"  {'round trip, RMS':<32} {round_trip:>18}")

@@ -20,7 +20,9 @@ def optimal_assignment(noise: Tensor, data: Tensor) -> Tensor:
     from scipy.optimize import linear_sum_assignment
 
     if noise.shape != data.shape or data.ndim < 2:
-        raise ValueError(f"expected noise and data of one shape (B, ...), got {tuple(noise.shape)}, {tuple(data.shape)}")
+        raise ValueError(
+            f"expected noise and data of one shape (B, ...), got {tuple(noise.shape)}, {tuple(data.shape)}"
+        )
     a, b = (x.detach().flatten(1).double() for x in (noise, data))
     # The squared norms are the same for every assignment: what is left is the inner product.
     gain = (a @ b.T).cpu()

@@ -1,5 +1,6 @@
-"""flowsuite.images: NICE, RealNVP and Glow, their data, metrics and recipes."""
+"""flowsuite.images: NICE, RealNVP, Glow and FFJORD, their data, metrics and recipes."""
 
+from flowsuite.images.ffjord import ImageFFJORD
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.glow import Glow
 from flowsuite.images.inpaint import inpaint
@@ -7,7 +8,7 @@ from flowsuite.images.nice import NICE
 from flowsuite.images.realnvp import RealNVP
 from flowsuite.images.reference import from_reference
 
-__all__ = ["NICE", "Glow", "ImageFlow", "ImageFlowModule", "RealNVP", "from_reference", "inpaint"]
+__all__ = ["NICE", "Glow", "ImageFFJORD", "ImageFlow", "ImageFlowModule", "RealNVP", "from_reference", "inpaint"]
 
 
 def __getattr__(name: str):

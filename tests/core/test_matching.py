@@ -153,9 +153,7 @@ def test_matching_recovers_a_gaussian():
         (lambda: optimal_assignment(torch.zeros(2, 2), torch.full((2, 2), float("nan"))), "finite noise and data"),
         (lambda: FlowMatching().flow_loss(FFJORD(2, (4,), num_blocks=2), torch.zeros(4, 2)), "exactly one .* got 2"),
         (
-            lambda: FlowMatching().flow_loss(
-                Flow(Compose([MovingBatchNorm(2)]), StandardNormal(2)), torch.zeros(4, 2)
-            ),
+            lambda: FlowMatching().flow_loss(Flow(Compose([MovingBatchNorm(2)]), StandardNormal(2)), torch.zeros(4, 2)),
             "exactly one .* got 0",
         ),
         (

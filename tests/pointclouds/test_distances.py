@@ -90,9 +90,7 @@ def test_nothing_cancels_far_from_the_origin():
     far = [(c.double() + 100).float() for c in (x, y)]
     expected = plain_chamfer(*(c.double() for c in far))
     torch.testing.assert_close(chamfer(*far).double(), expected, rtol=1e-6, atol=0)
-    torch.testing.assert_close(
-        pairwise_chamfer(*far, progress=False).diagonal(), expected, rtol=1e-6, atol=0
-    )
+    torch.testing.assert_close(pairwise_chamfer(*far, progress=False).diagonal(), expected, rtol=1e-6, atol=0)
     assert (chamfer(x, x) == 0).all()
 
 

@@ -61,7 +61,9 @@ def test_a_second_search_knows_the_references():
     fresh = nearest_by_emd(other, b, progress=False)
     informed = nearest_by_emd(other, b, known_reference=first.reference, progress=False)
     assert informed.solved < fresh.solved
-    assert torch.equal(informed.union_index, fresh.union_index) and torch.equal(informed.to_reference, fresh.to_reference)
+    assert torch.equal(informed.union_index, fresh.union_index) and torch.equal(
+        informed.to_reference, fresh.to_reference
+    )
 
 
 def test_wrong_input():

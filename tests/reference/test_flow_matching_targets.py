@@ -11,7 +11,8 @@ TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours", "noise"), [("icfm", "linear", "x0"), ("target_ot", "target", "eps"), ("vp", "trigonometric", "x0")]
+    ("theirs", "ours", "noise"),
+    [("icfm", "linear", "x0"), ("target_ot", "target", "eps"), ("vp", "trigonometric", "x0")],
 )
 def test_points_and_velocities(reference_case, theirs, ours, noise):
     given, expected = reference_case.input, reference_case.output
