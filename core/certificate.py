@@ -71,13 +71,11 @@ class Certificate:
     def __str__(self) -> str:
         lines = [f"likelihood certificate, {self.examples} examples, nats per example"]
         for i, row in enumerate(self.sweep):
-            lines.append(
-                f"  {row.solver:<32} log p {row.log_prob:12.5f}  NFE {row.nfe:6d}{'  <- used' if i == self.used else ''}"
-            )
+            mark = "  <- used" if i == self.used else ""
+            lines.append(f"  {row.solver:<32} log p {row.log_prob:12.5f}  NFE {row.nfe:6d}{mark}")
         lines.append(f"  {'solver error':<32} {self.solver_error:18.2e}")
-        trace = (
-            "0 (exact trace)" if self.divergence in NOISELESS else f"{self.standard_error:.2e} ({self.probes} probes)"
-        )
+        noise = f"{self.standard_error:.2e} ({self.probes} probes)"
+        trace = noise if self.probes else "0 (exact trace)"
         lines.append(f"  {'standard error, ' + self.divergence:<32} {trace:>18}")
         round_trip = "no inverse" if self.round_trip is None else f"{self.round_trip:.2e}"
         lines.append(f"  {'round trip, RMS':<32} {round_trip:>18}")
@@ -164,7 +162,9 @@ def certify(
 
 def round_trip_error(round_trip: Callable[[], Tensor], x: Tensor) -> float:
     try:
-        return (round_trip() - x).square().mean().sqrt().item()
+        with seeded(x, 0):
+            back = round_trip()
+        return (back - x).square().mean().sqrt().item()
     except SolverError:
         return math.nan
 

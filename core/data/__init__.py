@@ -17,6 +17,7 @@ _MODULES = {
     "Hepmass": "tabular_hepmass",
     "Miniboone": "tabular",
     "BSDS300": "tabular",
+    "Reflow": "reflow",
 }
 __all__ = [
     "BSDS300",
@@ -26,6 +27,7 @@ __all__ = [
     "ImageDensity",
     "Miniboone",
     "Power",
+    "Reflow",
     "Table",
     "Toy",
     "sample_toy",

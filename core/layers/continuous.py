@@ -216,6 +216,15 @@ class CNF(Transform):
         return self.solve(z, context, reverse=True, with_ladj=False).z
 
 
+def set_eval_solver(module: nn.Module, solver: Solver) -> None:
+    """Every continuous layer of `module` evaluates and generates with `solver` from now on."""
+    layers = [layer for layer in module.modules() if isinstance(layer, CNF)]
+    if not layers:
+        raise ValueError(f"a solver was given, but {type(module).__name__} has no continuous layer")
+    for layer in layers:
+        layer.eval_solver = solver
+
+
 @dataclass(frozen=True)
 class Dynamics:
     """The right-hand side of one solve: the field with its condition, and the integrands that were asked for.

@@ -93,7 +93,7 @@ class Solver:
         raise NotImplementedError
 
     def refined(self, factor: float) -> Solver:
-        """The same method with `factor` times as many steps, or a tolerance that factor lower; below 1 it is coarser."""
+        """The same method with `factor` times as many steps, or a tolerance lower by it; coarser below 1."""
         raise NotImplementedError(f"{type(self).__name__} must define refined(factor) -> Solver")
 
     def __repr__(self) -> str:

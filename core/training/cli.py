@@ -18,6 +18,7 @@ flowsuite: normalizing-flow generative models with exact likelihoods
   flowsuite sample    generate from a checkpoint            flowsuite sample --ckpt_path model.ckpt --out samples
   flowsuite recipes   list what can be trained              flowsuite recipes
   flowsuite import    reference weights to a checkpoint     flowsuite import KIND w.pt --config c.json --out model.ckpt
+  flowsuite density   steps, certificates, pictures         flowsuite density steps --ckpt_path m.ckpt --data rows.npy
   flowsuite demo      train the demo recipes, make a page   flowsuite demo
 {domains}
 `flowsuite COMMAND --help` says more. Errors are one line; FLOWSUITE_DEBUG=1 shows where they come from.
@@ -78,6 +79,7 @@ COMMANDS = {
     "sample": "flowsuite.core.training.sampling",
     "import": "flowsuite.core.training.importing",
     "demo": "flowsuite.core.training.demo",
+    "density": "flowsuite.core.training.density",
 }
 
 

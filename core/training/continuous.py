@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from flowsuite.core.matching import FlowMatching, split_at_cnf, unmatched_parame
 from flowsuite.core.objective import negative_log_likelihood
 from flowsuite.core.ode import SolverError, collect_failures
 from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.pictures import enlarge, write_png
+from flowsuite.core.training.plots import density_triptych, points_image, square_around
 
 CERTIFIED = 256  # examples of the first test batch that the certificate looks at
 OBJECTIVES = ("likelihood", "flow_matching", "hybrid", "reflow")
@@ -202,6 +205,26 @@ class ContinuousFlowModule(ContinuousTraining, FlowModule):
                     f"!!! LOOSE: the test figures are not known to {self.tight:g} nats: lower the tolerance of "
                     "eval_solver, or take eval_divergence exact !!!"
                 )
+
+    @torch.no_grad()
+    def example_images(self):
+        """Data, learnt density and samples of a flow in the plane; None for others."""
+        if tuple(self.flow.base.shape) != (2,):
+            return None
+        batches = self.trainer.datamodule.val_dataloader()
+        pairs = [self.unpack(batch) for batch in itertools.islice(batches, 8)]
+        if any(context is not None for _, context in pairs):
+            return None
+        x = torch.cat([x for x, _ in pairs]).to(self.device)
+        return enlarge(density_triptych(self.flow.log_prob, x, self.generate(len(x)), 64, 2)).float() / 255
+
+    def save_samples(self, samples, out, first):
+        """`samples_<first>.npz` with the array `samples`; in the plane also a picture `samples_<first>.png`."""
+        paths = super().save_samples(samples, out, first)
+        if samples.ndim == 2 and samples.shape[1] == 2:
+            picture = points_image(samples, square_around(samples))
+            paths.append(write_png(paths[0].with_suffix(".png"), picture))
+        return paths
 
     # Parameters that the objective does not reach take no part in training: DDP would wait for their gradients.
 

@@ -86,3 +86,34 @@ def points_image(points: Tensor, bounds: Sequence[float] = (-4.0, 4.0, -4.0, 4.0
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
     pixel = (row * size + column)[inside].long()
     return shade(torch.bincount(pixel, minlength=size * size).double().view(size, size))
+
+
+def square_around(points: Tensor, margin: float = 0.1) -> tuple[float, float, float, float]:
+    """The smallest square window around all points (N, 2) but one in a thousand on either side, with a margin."""
+    finite = points.detach().double().cpu()
+    finite = finite[finite.isfinite().all(1)]
+    if not len(finite):
+        return (-1.0, 1.0, -1.0, 1.0)
+    low, high = (finite.quantile(q, dim=0) for q in (0.001, 0.999))
+    centre, half = (low + high) / 2, float((high - low).max()) / 2 * (1 + 2 * margin)
+    half = half or 1.0
+    return tuple(float(v) for c in centre for v in (c - half, c + half))
+
+
+def density_triptych(
+    log_prob: Callable[[Tensor], Tensor], data: Tensor, samples: Tensor, size: int = 256, gap: int = 4
+) -> Tensor:
+    """Data, learnt density and samples side by side in the window of the data: a picture (3, size, ~3 size) uint8.
+
+    Args:
+        log_prob: see `density_image`.
+        data, samples: points (N, 2).
+    """
+    bounds = square_around(data)
+    panels = [
+        points_image(data, bounds, size),
+        density_image(log_prob, bounds, size, data.device),
+        points_image(samples, bounds, size),
+    ]
+    line = torch.full((3, size, gap), 255, dtype=torch.uint8)
+    return torch.cat([panels[0], line, panels[1], line, panels[2]], 2)

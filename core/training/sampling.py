@@ -20,6 +20,7 @@ EXAMPLE = """examples:
   flowsuite sample --ckpt_path model.ckpt --num 64 --temperature 0.7 --out samples
   flowsuite sample --ckpt_path model.ckpt --num 50000 --batch_size 500 --devices 4 --out samples
   flowsuite sample --ckpt_path model.ckpt --num 16 --class 3 --out threes
+  flowsuite sample --ckpt_path ffjord.ckpt --num 10000 --batch_size 10000 --solver euler:8 --out eight_steps
 The samples depend on --seed, --num and --batch_size, not on --devices."""
 
 
@@ -41,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         help="class of all samples; without it, a conditional model takes its classes in turn",
     )
+    add("--solver", help="METHOD:STEPS or METHOD:TOLERANCE for continuous flows, such as euler:4 or dopri5:1e-6")
     add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
     add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes the checkpoint may name")
     return parser
@@ -102,7 +104,13 @@ def device_of(rank: int) -> torch.device:
 
 
 def load(options: argparse.Namespace, rank: int) -> FlowModule:
-    return load_module(options.ckpt_path, device_of(rank), not options.raw_weights, options.allow)
+    module = load_module(options.ckpt_path, device_of(rank), not options.raw_weights, options.allow)
+    if options.solver:
+        from flowsuite.core.layers.continuous import set_eval_solver
+        from flowsuite.core.ode import solver_by_name
+
+        set_eval_solver(module, solver_by_name(options.solver))
+    return module
 
 
 def worker(rank: int, options: argparse.Namespace, progress: str) -> None:

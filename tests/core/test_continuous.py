@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -118,7 +120,7 @@ def test_penalties_are_the_integrals_and_do_not_steer(divergence):
     # The trajectory on a fine grid, its speed squared summed by the trapezoidal rule.
     condition, times = cnf.field.condition(context), torch.linspace(0, float(cnf.end_time), 401).double()
     state, speeds = x, [cnf.field(times[0], x, condition)]
-    for a, b in zip(times[:-1], times[1:], strict=True):
+    for a, b in pairwise(times):
         state = state + (b - a) * cnf.field(
             (a + b) / 2, state + (b - a) / 2 * cnf.field(a, state, condition), condition
         )
