@@ -82,6 +82,11 @@ class PointCloudDataModule(FlowDataModule):
             self.augment if training and (self.rotate or self.jitter) else None,
         )
 
+    def evaluation_items(self, part: str) -> CloudSet:
+        """The shapes of "train", "val" or "test" as evaluation items: always the same points."""
+        clouds = self.clouds(part)
+        return CloudSet(clouds, *self.statistics(clouds), self.eval_points, self.first_rows)
+
     def statistics(self, clouds: Clouds) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation that normalise `clouds`, float64."""
         if self.normalize == "per_shape":
