@@ -154,8 +154,8 @@ def ffjord(*arguments, **options):
 
 
 def conv_cnf(shape, *arguments, **options):
-    settings = {"divergence": "exact", "eval_divergence": "exact", "eval_solver": FixedGrid(steps=16)}
-    return CNF(ConvField(shape, *arguments, **options), end_time=0.2, **settings)
+    settings = {"divergence": "exact", "eval_divergence": "exact", "eval_solver": FixedGrid(steps=8)}
+    return CNF(ConvField(shape, *arguments, **options), end_time=0.1, **settings)
 
 
 def neural_ode(*arguments):
@@ -168,7 +168,7 @@ def amortized(*arguments):
 
 
 def image_ffjord(shape, **options):
-    settings = {"end_time": 0.2, "eval_divergence": "exact", "eval_solver": FixedGrid(steps=16)}
+    settings = {"end_time": 0.1, "eval_divergence": "exact", "eval_solver": FixedGrid(steps=8)}
     return ImageFFJORD(shape, (3,), alpha=0.05, **settings, **options).continuous.transform
 
 
@@ -309,15 +309,15 @@ CASES = [
     Case("cnf-context", lambda: cnf(3, (6, 7), context_features=2), (3,), (2,), compiled=False),
     Case("cnf-points", lambda: cnf(3, (5, 6, 4), context_features=2), (4, 3), (2,), compiled=False),
     Case("cnf-residual", lambda: cnf(4, (6,), layer="squash", residual=True), (4,), compiled=False),
-    Case("cnf-blend", lambda: cnf(3, (6,), layer="blend"), (3,), compiled=False),
-    Case("cnf-hyper", lambda: cnf(3, (6, 5), layer="hyper"), (2, 3), compiled=False),
+    Case("cnf-blend", lambda: cnf(2, (6,), layer="blend"), (2,), compiled=False),
+    Case("cnf-hyper", lambda: cnf(2, (5,), layer="hyper"), (2, 2), compiled=False),
     Case(
-        "cnf-conv", lambda: conv_cnf((2, 4, 2), (3, 4), (2, 1, -2), context_features=2), (2, 4, 2), (2,), compiled=False
+        "cnf-conv", lambda: conv_cnf((1, 4, 2), (3, 2), (2, 1, -2), context_features=2), (1, 4, 2), (2,), compiled=False
     ),
     Case("neural-ode", lambda: neural_ode(2, 5, 4), (2,), compiled=False),
-    Case("ffjord-amortized", lambda: amortized(3, (5,), 2, 2), (3,), (2 * 37,), compiled=False),
+    Case("ffjord-amortized", lambda: amortized(3, (5,), 2, 2), (3,), (80,), compiled=False),
     Case(
-        "ffjord-image", lambda: image_ffjord((1, 4, 4), n_scales=2, num_blocks=1), (1, 4, 4), unit=True, compiled=False
+        "ffjord-image", lambda: image_ffjord((1, 2, 4), n_scales=2, num_blocks=1), (1, 2, 4), unit=True, compiled=False
     ),
     Case("ffjord", lambda: ffjord(4, (6, 7), 2, batch_norm=True, context_features=2), (4,), (2,), compiled=False),
 ]

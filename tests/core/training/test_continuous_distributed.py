@@ -16,12 +16,12 @@ from flowsuite.core.ode import Adaptive, FixedGrid, SolverError
 from flowsuite.core.training.continuous import ContinuousFlowModule
 
 SOLVERS = {
-    "adjoint": Adaptive(rtol=1e-9, atol=1e-9),
-    "adjoint-full-norm": Adaptive(rtol=1e-9, atol=1e-9, seminorm=False),
+    "adjoint": Adaptive(rtol=1e-7, atol=1e-7),
+    "adjoint-full-norm": Adaptive(rtol=1e-7, atol=1e-7, seminorm=False),
     "recomputed": FixedGrid("rk4", steps=3),
     "plain": FixedGrid("rk4", steps=3, checkpoint=False),
 }
-TOLERANCE = {"rtol": 1e-5, "atol": 1e-7}  # an adaptive step depends on the batch
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}  # an adaptive step depends on the batch
 
 
 def make_flow(name):
@@ -34,7 +34,7 @@ def gradients(name, rank, ranks):
     flow = make_flow(name)
     model = torch.nn.parallel.DistributedDataParallel(flow) if ranks > 1 else flow
     (-model(x).mean()).backward()
-    return {key: p.grad for key, p in flow.named_parameters()} | {k: b for k, b in flow.named_buffers()}
+    return {key: p.grad for key, p in flow.named_parameters()} | dict(flow.named_buffers())
 
 
 def gradient_process(rank, names, folder):
@@ -63,16 +63,17 @@ class Failing(ContinuousFlowModule):
         due = self.global_rank == 1 and self.global_step + self.skipped_updates == 1
         field = self.flow.transform[1].field
         divergence = type(field).exact_divergence
-        solves = {"n": 0}
+        self.place = "forward"
 
         def failing(*arguments):
-            solves["n"] += 1
-            if due and (self.where == "forward" or solves["n"] > 30):
+            if due and self.where == self.place:
                 raise SolverError("out of evaluations")
             return divergence(field, *arguments)
 
         field.exact_divergence = failing
-        return super().training_step(batch, batch_idx)
+        loss = super().training_step(batch, batch_idx)
+        self.place = "backward"
+        return loss
 
 
 def fit(module, **options):
