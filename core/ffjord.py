@@ -23,8 +23,8 @@ class FFJORD(Flow):
         dim: number of features D.
         hidden: widths of the hidden layers of a field.
         num_blocks: continuous layers one after another.
-        layer: layer type of the fields, see `flowsuite.core.nets.field_layers.FIELD_LAYERS`; "blend" needs an end time of 1
-            that is not learned.
+        layer: layer type of the fields, see `flowsuite.core.nets.field_layers.FIELD_LAYERS`; "blend" needs an end time
+            of 1 that is not learned.
         activation: see `flowsuite.core.nets.activations.SLOPED_ACTIVATIONS`.
         context_features: size of a context (B, C) that every field is conditioned on; 0 for none.
         time_frequencies: Fourier features of the time; 0 for the bare time.

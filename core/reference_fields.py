@@ -112,8 +112,10 @@ def convert_field(
             layers.setdefault((side != "encoder_", int(i)), {})[f"{part}.{kind}"] = value
     ordered = [layers[key] for key in sorted(layers)]
     steps = [1] * len(ordered) if strides is None else list(strides)
-    if not ordered or len(steps) != len(ordered):
-        raise ValueError(f"expected a field of {len(steps) or 'some'} layers, got {len(ordered)}")
+    if not ordered:
+        raise ValueError(f"no layers of a field among these weights: {', '.join(element) or 'none'}")
+    if len(steps) != len(ordered):
+        raise ValueError(f"expected a field of {len(steps)} layers, one a stride, got {len(ordered)}")
     sizes = output_sizes(ordered, list(hidden), None if strides is None else steps)
     out: dict[str, Tensor] = {}
     for i, (parts, stride) in enumerate(zip(ordered, steps, strict=True)):
