@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from flowsuite.core.training import inputs
 from flowsuite.core.training.files import load_npz
 from flowsuite.images import data as data_modules
 from flowsuite.images.data_base import ImageDataModule
@@ -85,39 +85,7 @@ def _open_npz(path: Path, split: str) -> ImageSet:
 
 def data_module(name: str, options: str = "{}") -> ImageDataModule:
     """A data module by class name, or the one that a recipe (or a configuration file) configures."""
-    try:
-        arguments = json.loads(options)
-    except json.JSONDecodeError as error:
-        raise ValueError(f'data options must be JSON such as {{"root": "/data"}}, got {options!r} ({error})') from None
-    if name in MODULES:
-        return _build(MODULES[name], arguments)
-    return recipe_data(name, arguments)
-
-
-def recipe_data(name: str, arguments: dict) -> ImageDataModule:
-    import yaml
-
-    from flowsuite.core.training.recipes import find_recipe
-
-    try:
-        path = find_recipe(name)
-    except ValueError as error:
-        known = ", ".join(MODULES)
-        raise ValueError(f"{error}; as data also expected: a file, a folder, .npz or one of {known}") from None
-    config = (yaml.safe_load(path.read_text()) or {}).get("data") or {}
-    prefix, _, cls = str(config.get("class_path", "")).rpartition(".")
-    if prefix != "flowsuite.images.data" or cls not in MODULES:
-        raise ValueError(f"{path}: its data are no image data module: {config.get('class_path')}")
-    return _build(MODULES[cls], {**config.get("init_args", {}), **arguments})
-
-
-def _build(cls: type[ImageDataModule], arguments: dict) -> ImageDataModule:
-    try:
-        module = cls(**arguments)
-    except TypeError as error:
-        raise ValueError(f"{cls.__name__}: {error}") from None
-    module.prepare_data()
-    return module
+    return inputs.data_module(name, options, MODULES, "flowsuite.images.data", "a file, a folder, .npz")
 
 
 def take(dataset, indices: list[int]) -> tuple[Tensor, Tensor]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from flowsuite.core.flow import Flow
+from flowsuite.core.training.reference import build_with, convert_with
 
 # Each converter: (state_dict, config) -> (class path of the flow, its init_args, its state_dict).
 CONVERTERS = {
     "rosinality-glow": "flowsuite.images.reference_glow:convert_port",
     "openai-glow": "flowsuite.images.reference_glow:convert_official",
+    "ffjord-image": "flowsuite.images.reference_ffjord:convert",
     "realnvp": "flowsuite.images.reference_realnvp:convert",
     "maf": "flowsuite.images.reference_maf:convert_maf",
     "rq-spline": "flowsuite.images.reference_maf:convert_spline",
@@ -25,12 +25,7 @@ def convert_reference(
     kind: str, state_dict: Mapping[str, Tensor], config: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """`(class_path, init_args, state_dict)` of the flow that equals a public implementation's model."""
-    if kind not in CONVERTERS:
-        close = difflib.get_close_matches(kind, CONVERTERS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"unknown reference kind {kind!r}: expected one of {', '.join(CONVERTERS)}{hint}")
-    module, function = CONVERTERS[kind].split(":")
-    return getattr(importlib.import_module(module), function)(state_dict, config)
+    return convert_with(CONVERTERS, kind, state_dict, config)
 
 
 def from_reference(kind: str, state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> Flow:
@@ -41,10 +36,4 @@ def from_reference(kind: str, state_dict: Mapping[str, Tensor], config: Mapping[
         state_dict: its weights by their original names (NumPy arrays or tensors).
         config: its hyper-parameters by their original names.
     """
-    class_path, init_args, weights = convert_reference(kind, state_dict, config)
-    module, name = class_path.rsplit(".", 1)
-    flow = getattr(importlib.import_module(module), name)(**init_args)
-    dtype = next((w.dtype for w in weights.values() if w.is_floating_point()), None)
-    flow = flow.to(dtype) if dtype is not None else flow
-    flow.load_state_dict(weights)
-    return flow.eval()
+    return build_with(CONVERTERS, kind, state_dict, config)
