@@ -265,3 +265,18 @@ def test_test_figures_come_with_a_certificate(tmp_path, capsys):
             p.mul_(3)
     run_test(loose, tmp_path)
     assert "!!! LOOSE" in capsys.readouterr().out
+
+
+def test_pictures_of_flows_in_the_plane(tmp_path):
+    from flowsuite.core.data import Toy
+
+    torch.manual_seed(0)
+    flow = FFJORD(2, (4, 4), eval_solver=FixedGrid(steps=2))
+    module = ContinuousFlowModule(flow)
+    fit(module, tmp_path, Toy("moons", train=16, val=40, batch_size=8), limit_val_batches=1)
+    module.eval()
+    picture = module.example_images()
+    assert picture.ndim == 3 and picture.shape[0] == 3 and 0 <= picture.min() < picture.max() <= 1
+    assert make().flow.base.shape == (4,)
+    four = make()
+    assert four.example_images() is None
