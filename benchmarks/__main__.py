@@ -1,4 +1,4 @@
-"""`python -m benchmarks images`: side-by-side measurements with peer libraries (extra `bench`)."""
+"""`python -m benchmarks SUITE`: side-by-side measurements with peer libraries (extra `bench`)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import warnings
 from pathlib import Path
 
-from benchmarks import images
+from benchmarks import images, pointcloud_metrics
 from benchmarks.machine import describe_machine
 
-SUITES = {"images": images.tables}
+SUITES = {"images": images.tables, "pointcloud-metrics": pointcloud_metrics.tables}
 
 
 def main() -> None:

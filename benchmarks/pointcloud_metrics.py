@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import medians, synchronize, table
+from flowsuite.pointclouds.data_shapes import make_shapes
 from flowsuite.pointclouds.distances import chamfer, pairwise_chamfer, pairwise_emd
 from flowsuite.pointclouds.emd_search import nearest_by_emd
-from flowsuite.pointclouds.surface import sample_surface_batch
+
+PAIRS = (8, 2048)  # clouds, points
+SEARCHES = ((40, 256), (12, 1024))
 
 
 def plain_chamfer(x: Tensor, y: Tensor) -> Tensor:
@@ -35,7 +38,7 @@ def tree_chamfer(x: Tensor, y: Tensor) -> list[float]:
 
 def run_chamfer(clouds: int, points: int, rounds: int, device: str = "cpu") -> dict[str, float]:
     """Milliseconds a pair: `clouds` pairs at a time one by one, and the matrix of all pairs of two sets."""
-    generated, reference = (made_clouds(clouds, points, seed).to(device) for seed in (0, 1))
+    generated, reference = (make_shapes("chair", "test", range(clouds), points, seed).to(device) for seed in (0, 1))
     one_by_one: dict[str, Callable[[], object]] = {
         "plain torch, B x N x M": lambda: plain_chamfer(generated, reference),
         "flowsuite chamfer": lambda: chamfer(generated, reference),
@@ -52,7 +55,7 @@ def run_chamfer(clouds: int, points: int, rounds: int, device: str = "cpu") -> d
 
 def run_search(clouds: int, points: int) -> dict[str, dict[str, float]]:
     """Assignments solved and seconds for the neighbours of MMD, COV and 1-NNA: full matrices and pruned searches."""
-    generated, reference = (made_clouds(clouds, points, seed) for seed in (0, 1))
+    generated, reference = (make_shapes("chair", "test", range(clouds), points, seed) for seed in (0, 1))
 
     def full() -> tuple[int, int]:
         pairwise_emd(generated, reference, progress=False)
@@ -79,11 +82,12 @@ def run_search(clouds: int, points: int) -> dict[str, dict[str, float]]:
 
 
 def tables(args: argparse.Namespace) -> Iterator[str]:
-    times = run_chamfer(8, 2048, args.rounds, args.device)
+    clouds, points = PAIRS
+    times = run_chamfer(clouds, points, args.rounds, args.device)
     plain = times["plain torch, B x N x M"]
     rows = [[name, f"{ms:.2f}", f"{plain / ms:.1f}"] for name, ms in times.items()]
-    yield table("CD of a pair of 2048-point clouds", ["method", "ms / pair", "times faster than plain"], rows)
-    for clouds, points in ((40, 256), (16, 1024)):
+    yield table(f"CD of a pair of clouds of {points} points", ["method", "ms / pair", "times faster than plain"], rows)
+    for clouds, points in SEARCHES:
         rows = [
             [name, str(row["solved"]), str(row["bounded"]), f"{row['seconds']:.1f}"]
             for name, row in run_search(clouds, points).items()

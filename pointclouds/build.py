@@ -63,9 +63,13 @@ def read_splits(path: str | Path) -> dict[tuple[str, str], str]:
             rows = csv.DictReader(file)
             if not {"synsetId", "modelId", "split"} <= set(rows.fieldnames or ()):
                 raise ValueError(f"{path}: expected columns synsetId, modelId, split, got {rows.fieldnames}")
-            return {(f"{row['synsetId']:0>8}", row["modelId"]): row["split"] for row in rows}
+            splits = {(f"{row['synsetId']:0>8}", row["modelId"]): row["split"] for row in rows}
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} not found") from None
+    for (synset, model), split in splits.items():
+        if split not in SPLITS:
+            raise ValueError(f"{path}: model {model} of {synset} has split {split!r}, expected {', '.join(SPLITS)}")
+    return splits
 
 
 def destination(path: Path, root: Path, layout: str, splits: dict[tuple[str, str], str]) -> Path:
@@ -120,7 +124,11 @@ def convert(job: Job) -> str | None:
     vertices = z_up_to_y_up(vertices) if job.up == "z" else vertices
     vertices = unit_diagonal(vertices[None])[0] if job.scale == "unit" else vertices
     generator = torch.Generator().manual_seed(job.seed)
-    write_cloud(job.target, sample_surface(vertices, faces, job.points, generator).numpy())
+    try:
+        cloud = sample_surface(vertices, faces, job.points, generator).numpy()
+    except ValueError as error:
+        return f"{job.source}: {error}"
+    write_cloud(job.target, cloud)
     return None
 
 
@@ -141,8 +149,7 @@ def run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
     if workers == 1:
         yield from ((job, convert(job)) for job in jobs)
         return
-    processes = torch.multiprocessing.get_context("spawn")
-    with processes.Pool(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with torch.multiprocessing.Pool(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield from zip(jobs, pool.imap(convert, jobs, chunksize=4), strict=True)
 
 

@@ -31,6 +31,20 @@ def check_same_points(x: Tensor, y: Tensor) -> None:
         raise ValueError(f"EMD needs clouds of equal size, got {x.shape[1]} and {y.shape[1]} points")
 
 
+def check_finite(clouds: Tensor, name: str) -> None:
+    """That no cloud of a set (B, N, 3) has NaN or infinite coordinates; waits for the device."""
+    broken = (~torch.isfinite(clouds)).flatten(1).any(1).nonzero().flatten()
+    if len(broken):
+        raise ValueError(
+            f"{name}: cloud {broken[0].item()} has NaN or infinite coordinates ({len(broken)} such clouds)"
+        )
+
+
+def check_both_finite(x: Tensor, y: Tensor) -> None:
+    check_finite(x, "first batch of clouds")
+    check_finite(y, "second batch of clouds")
+
+
 def as_clouds(clouds, name: str, minimum: int = 1) -> Tensor:
     """A set of clouds as a tensor (B, N, 3), or a ValueError that names the set and what is wrong with it.
 
@@ -50,9 +64,5 @@ def as_clouds(clouds, name: str, minimum: int = 1) -> Tensor:
         raise ValueError(f"{name}: got {clouds.dtype}, expected floating point")
     if len(clouds) < minimum:
         raise ValueError(f"{name}: got {len(clouds)} clouds, expected at least {minimum}")
-    broken = (~torch.isfinite(clouds)).flatten(1).any(1).nonzero().flatten()
-    if len(broken):
-        raise ValueError(
-            f"{name}: cloud {broken[0].item()} has NaN or infinite coordinates ({len(broken)} such clouds)"
-        )
+    check_finite(clouds, name)
     return clouds if clouds.dtype == torch.float64 else clouds.float()

@@ -34,9 +34,10 @@ class Clouds:
     def __len__(self) -> int:
         return len(self.points)
 
-    def subset(self, indices: Tensor) -> Clouds:
-        names = [self.names[i] for i in indices.tolist()]
-        return Clouds(self.points[indices], self.labels[indices], names, self.categories)
+    def subset(self, indices: Sequence[int]) -> Clouds:
+        """Copies of some of the clouds."""
+        rows = torch.as_tensor(indices)
+        return Clouds(self.points[rows], self.labels[rows], [self.names[i] for i in indices], self.categories)
 
 
 def check_points(array: np.ndarray, name: object) -> np.ndarray:

@@ -13,6 +13,7 @@ COMMANDS = {
     "heatmap": ("points coloured by their log-density", "flowsuite.pointclouds.heatmap"),
     "probe": ("linear SVM on shape codes", "flowsuite.pointclouds.probe"),
     "build": ("sample clouds from a folder of meshes", "flowsuite.pointclouds.build"),
+    "compare": ("JSD, MMD, COV and 1-NNA of generated clouds", "flowsuite.pointclouds.evaluate"),
     "render": ("draw clouds as a picture", "flowsuite.pointclouds.render_files"),
     "shapes": ("write the procedural shapes as files", "flowsuite.pointclouds.make_shapes"),
 }

@@ -112,9 +112,9 @@ class PointCloudDataModule(FlowDataModule):
         return jitter(points, self.jitter) if self.jitter else points
 
 
-def held_out(clouds: Clouds, n: int, seed: int, name: str) -> tuple[Clouds, Clouds]:
-    """`clouds` without `n` of them drawn with a fixed seed, and those `n`; both in their old order."""
-    if not 0 < n < len(clouds):
-        raise ValueError(f"{name} must be between 1 and {len(clouds) - 1} for {len(clouds)} shapes, got {n}")
-    order = torch.randperm(len(clouds), generator=torch.Generator().manual_seed(seed))
-    return clouds.subset(order[n:].sort().values), clouds.subset(order[:n].sort().values)
+def held_out(total: int, n: int, seed: int, name: str) -> tuple[list[int], list[int]]:
+    """0..total-1 without `n` of them drawn with a fixed seed, and those `n`; both ascending."""
+    if not 0 < n < total:
+        raise ValueError(f"{name} must be between 1 and {total - 1} for {total} shapes, got {n}")
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).tolist()
+    return sorted(order[n:]), sorted(order[:n])

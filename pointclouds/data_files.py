@@ -49,7 +49,8 @@ class CloudFiles(PointCloudDataModule):
     def prepare_data(self):
         """On one process, before the others come: the packed copies."""
         if self.cache:
-            self.clouds("train")
+            for part in ("train", "val"):
+                self.clouds(part)
 
 
 def list_npy(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from flowsuite.core.training.seeding import fold_seed
-from flowsuite.pointclouds.clouds import Clouds, read_cloud
+from flowsuite.pointclouds.clouds import read_cloud
 from flowsuite.pointclouds.data_base import held_out
 from flowsuite.pointclouds.data_files import CloudFiles
 
@@ -51,7 +51,23 @@ class CloudFolder(CloudFiles):
         self.resample, self.test, self.validation, self.split_seed = resample, test, validation, split_seed
 
     def files(self, part):
-        folder = self.root / part if (self.root / "train").is_dir() else self.root
+        apart = (self.root / "train").is_dir()
+        if apart and part != "train" and (self.root / part).is_dir():
+            return self.scan(self.root / part)
+        paths, labels, categories = self.scan(self.root / "train" if apart else self.root)
+        left = list(range(len(paths)))
+        for name, option, size in (("test", "test", self.test), ("val", "validation", self.validation)):
+            if apart and (self.root / name).is_dir():
+                continue
+            kept, drawn = held_out(len(left), size, self.split_seed, option)
+            chosen, left = [left[i] for i in drawn], [left[i] for i in kept]
+            if name == part:
+                left = chosen
+                break
+        return [paths[i] for i in left], [labels[i] for i in left], categories
+
+    def scan(self, folder: Path) -> tuple[list[Path], list[int], list[str]]:
+        """Every cloud below a folder, sorted, its label, and the categories."""
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} is not a folder: expected one with .npy clouds")
         paths = sorted(p for p in folder.rglob("*.npy") if not p.name.startswith("."))
@@ -66,19 +82,6 @@ class CloudFolder(CloudFiles):
             return super().read(paths)
         packed = torch.empty(len(paths), self.resample, 3)
         for i, path in enumerate(paths):
-            seed = fold_seed(path.relative_to(self.root).as_posix(), len(paths))
+            seed = fold_seed("resample", path.relative_to(self.root).as_posix())
             packed[i] = torch.from_numpy(resample(read_cloud(path), self.resample, seed))
         return packed
-
-    def source(self, part) -> Clouds:
-        if (self.root / "train").is_dir() and (self.root / part).is_dir() and part != "train":
-            return super().source(part)
-        clouds = super().source("train")
-        for name, size in (("test", self.test), ("val", self.validation)):
-            if (self.root / "train").is_dir() and (self.root / name).is_dir():
-                continue
-            option = "validation" if name == "val" else name
-            clouds, drawn = held_out(clouds, size, self.split_seed, option)
-            if name == part:
-                return drawn
-        return clouds

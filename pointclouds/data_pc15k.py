@@ -108,16 +108,11 @@ class ModelNetPC15k(CloudFiles):
 
     def files(self, part):
         folders = self.folders()
-        paths, labels = by_category([self.root / folder / part for folder in folders])
+        drawing = self.validation > 0 and part != "test"
+        split = "train" if drawing else "test" if part == "val" else part
+        paths, labels = by_category([self.root / folder / split for folder in folders])
+        if drawing:
+            kept, drawn = held_out(len(paths), self.validation, self.split_seed, "validation")
+            chosen = drawn if part == "val" else kept
+            paths, labels = [paths[i] for i in chosen], [labels[i] for i in chosen]
         return paths, labels, folders
-
-    def source(self, part):
-        if not self.validation:
-            return super().source("test" if part == "val" else part)
-        if part == "test":
-            return super().source(part)
-        if "val" not in self._clouds:
-            whole = super().source("train")
-            kept, drawn = held_out(whole, self.validation, self.split_seed, "validation")
-            self._clouds |= {"train": kept, "val": drawn}
-        return self._clouds[part]

@@ -84,8 +84,9 @@ class PyGModelNet(PointCloudDataModule):
         if not self.validation:
             return self.read("training")
         if "val" not in self._clouds:
-            kept, drawn = held_out(self.read("training"), self.validation, self.seed, "validation")
-            self._clouds |= {"train": kept, "val": drawn}
+            whole = self.read("training")
+            parts = held_out(len(whole), self.validation, self.seed, "validation")
+            self._clouds |= {name: whole.subset(part) for name, part in zip(("train", "val"), parts, strict=True)}
         return self._clouds[part]
 
     def read(self, stem: str) -> Clouds:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from flowsuite.pointclouds.assignment import assignment_cost, optimal_partners
-from flowsuite.pointclouds.checks import check_batches, check_same_points, check_shapes
-from flowsuite.pointclouds.nearest import cores, nearest_squared, pairwise_nearest
+from flowsuite.pointclouds.checks import check_batches, check_both_finite, check_same_points, check_shapes
+from flowsuite.pointclouds.nearest import nearest_squared, pairwise_nearest, threads
 
 
 def chamfer(x: Tensor, y: Tensor) -> Tensor:
@@ -40,6 +40,11 @@ def pairwise_chamfer(X: Tensor, Y: Tensor, symmetric: bool = False, progress: bo
     Args:
         symmetric: X and Y are the same set: half the work.
         progress: show a progress bar.
+
+    Example:
+        >>> X = torch.eye(3)[:, None]
+        >>> pairwise_chamfer(X, X, symmetric=True, progress=False)[0]
+        tensor([0., 4., 4.], dtype=torch.float64)
     """
     return pairwise_nearest(X, Y, symmetric, progress).chamfer
 
@@ -57,10 +62,9 @@ def emd(x: Tensor, y: Tensor) -> Tensor:
     check_same_points(x, y)
     if len(x) == 0:
         return x.new_zeros(0)
-    a, b = to_numpy(x), to_numpy(y)
-    check_finite(a, b)
-    with ThreadPoolExecutor(cores()) as pool:
-        index = torch.from_numpy(np.stack(list(pool.map(optimal_partners, a, b)))).to(x.device)
+    check_both_finite(x, y)
+    with ThreadPoolExecutor(threads()) as pool:
+        index = torch.from_numpy(np.stack(list(pool.map(optimal_partners, to_numpy(x), to_numpy(y))))).to(x.device)
     return torch.linalg.vector_norm(x - y.gather(1, index[..., None].expand(-1, -1, 3)), dim=-1).mean(1)
 
 
@@ -75,8 +79,8 @@ def pairwise_emd(X: Tensor, Y: Tensor, symmetric: bool = False, progress: bool =
     """
     check_shapes(X, Y)
     check_same_points(X, Y)
+    check_both_finite(X, Y)
     a, b = to_numpy(X), to_numpy(Y)
-    check_finite(a, b)
     if symmetric and X is not Y and not torch.equal(X, Y):
         raise ValueError("symmetric=True says that both sets of clouds are the same, and they are not")
     rows, columns = np.triu_indices(len(a), 1) if symmetric else np.indices((len(a), len(b))).reshape(2, -1)
@@ -91,18 +95,10 @@ def solve_all(function: Callable, pairs: Iterable[tuple], total: int, progress: 
     """`function(*pair)` of every pair in order, by a pool of threads: the assignment lets go of Python's lock."""
     from tqdm import tqdm
 
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         results = pool.map(lambda pair: function(*pair), pairs)
         yield from tqdm(results, total=total, desc="assignments", unit="pair", disable=not progress)
 
 
 def to_numpy(clouds: Tensor) -> np.ndarray:
     return clouds.detach().cpu().double().numpy()
-
-
-def check_finite(*sets: np.ndarray) -> None:
-    """An assignment of non-finite costs is no assignment."""
-    for which, clouds in enumerate(sets, 1):
-        bad = np.flatnonzero(~np.isfinite(clouds).all((1, 2)))
-        if len(bad):
-            raise ValueError(f"EMD: cloud {bad[0]} of set {which} has NaN or infinite coordinates")

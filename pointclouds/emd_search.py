@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from flowsuite.pointclouds.assignment import SLACK, assignment_cost, sliced_bound
-from flowsuite.pointclouds.checks import check_same_points, check_shapes
-from flowsuite.pointclouds.distances import check_finite, to_numpy
-from flowsuite.pointclouds.nearest import PairwiseNearest, cores, pairwise_nearest
+from flowsuite.pointclouds.checks import check_both_finite, check_same_points, check_shapes
+from flowsuite.pointclouds.distances import to_numpy
+from flowsuite.pointclouds.nearest import PairwiseNearest, pairwise_nearest, threads
 
 
 @dataclass
@@ -86,9 +86,9 @@ def nearest_by_emd(
     """
     check_shapes(generated, reference)
     check_same_points(generated, reference)
+    check_both_finite(generated, reference)
     n_generated, n_reference = len(generated), len(reference)
     clouds = np.concatenate((to_numpy(generated), to_numpy(reference)))
-    check_finite(clouds[:n_generated], clouds[n_generated:])
     search = Search(clouds, n_generated, union)
     nearest = nearest or nearest_passes(generated, reference, union, progress)
     search.bound_cross(lower_bound(generated, reference, nearest.cross))
@@ -181,7 +181,7 @@ class Search:
         from tqdm import tqdm
 
         total = len(self.clouds) * (2 if self.union else 1)
-        with ThreadPoolExecutor(cores()) as pool, tqdm(total=total, unit="search", disable=not progress) as bar:
+        with ThreadPoolExecutor(threads()) as pool, tqdm(total=total, unit="search", disable=not progress) as bar:
             bar.set_description("nearest by EMD")
             while True:
                 pairs, finished = self.wanted()

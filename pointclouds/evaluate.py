@@ -14,6 +14,7 @@ from torch import Tensor
 from flowsuite.core.training.files import atomic_write
 from flowsuite.pointclouds.checks import as_clouds
 from flowsuite.pointclouds.clouds import load_array, load_clouds
+from flowsuite.pointclouds.data_files import list_npy
 from flowsuite.pointclouds.metrics import GENERATION_METRICS, SCALES, Spread, evaluate_generations
 
 ORDER = ("JSD", "MMD-CD", "MMD-EMD", "COV-CD", "COV-EMD", "1-NNA-CD", "1-NNA-EMD")  # columns of published tables
@@ -40,9 +41,7 @@ def read_set(path: str) -> Tensor:
 
 
 def read_folder(folder: Path) -> Tensor | np.ndarray:
-    files = sorted(file for file in folder.iterdir() if file.suffix == ".npy" and not file.name.startswith("."))
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no .npy clouds")
+    files = list_npy(folder)
     if load_array(files[0]).ndim == 2:
         return load_clouds(files)
     sets = [as_clouds(load_array(file), str(file)) for file in files]
@@ -93,10 +92,7 @@ def compare(args: argparse.Namespace) -> None:
     figures = evaluate_generations(generated, reference, args.metrics, not args.quiet, names=args.generated)
     print(result_table(figures))
     sets = f"{len(generated)} sample set{'s' if len(generated) > 1 else ''}"
-    print(f"{sets} of {len(reference)} clouds of {generated[0].shape[1]} points; ", end="")
-    if len(generated) > 1:
-        print("mean +- standard deviation over the sets; ", end="")
-    print("EMD exact, 1-NNA ideally 50 %" if "emd" in args.metrics else "1-NNA ideally 50 %")
+    print("; ".join([f"{sets} of {len(reference)} clouds of {generated[0].shape[1]} points", *notes(args)]))
     if args.json:
         report = {
             "generated": args.generated,
@@ -107,6 +103,13 @@ def compare(args: argparse.Namespace) -> None:
         }
         with atomic_write(args.json) as file:
             file.write((json.dumps(report, indent=2) + "\n").encode())
+
+
+def notes(args: argparse.Namespace) -> list[str]:
+    """How to read the table."""
+    spread = ["mean +- standard deviation over the sets"] if len(args.generated) > 1 else []
+    ideal = ["1-NNA ideally 50 %"] if {"cd", "emd"} & set(args.metrics) else []
+    return spread + ideal + (["EMD exact"] if "emd" in args.metrics else [])
 
 
 def as_json(spread: Spread) -> dict:

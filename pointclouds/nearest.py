@@ -6,15 +6,15 @@ from the origin lose no digits, and neither TF32 nor autocast touches them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from flowsuite.pointclouds.checks import check_batches, check_shapes
+from flowsuite.pointclouds.checks import check_batches, check_both_finite, check_shapes
 
 BLOCK = {"cpu": 2**18, "cuda": 2**26}  # distances held at a time: the cache of a core, or 256 MiB of a card
 TREE_PAIRS = 2**20  # N x M from which KD-trees beat blocks where only the smallest distances are wanted, measured
@@ -22,9 +22,9 @@ TREE_PAIRS_INDEX = 2**17  # the same where their indices are wanted, which block
 TREE_QUERIES = 2**20  # points asked of a tree at a time
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def threads() -> int:
+    """Threads of the KD-trees and assignments: as many as torch's."""
+    return torch.get_num_threads()
 
 
 def squared_blocks(x: Tensor, y: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -72,14 +72,15 @@ def blocked_indices(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def tree_indices(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """`blocked_indices` by a KD-tree for every cloud."""
+    """`blocked_indices` by a KD-tree for every cloud, pairs in parallel."""
     from scipy.spatial import cKDTree
 
-    found: tuple[list, list] = ([], [])
-    for a, b in zip(x.numpy(), y.numpy(), strict=True):
-        found[0].append(cKDTree(b).query(a, workers=cores())[1])
-        found[1].append(cKDTree(a).query(b, workers=cores())[1])
-    to_y, to_x = (torch.from_numpy(np.stack(rows).astype(np.int64)) for rows in found)
+    def both(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return cKDTree(b).query(a)[1], cKDTree(a).query(b)[1]
+
+    with ThreadPoolExecutor(threads()) as pool:
+        pairs = list(pool.map(both, x.numpy(), y.numpy()))
+    to_y, to_x = (torch.from_numpy(np.stack(rows).astype(np.int64)) for rows in zip(*pairs, strict=True))
     return to_y, to_x
 
 
@@ -132,6 +133,7 @@ def pairwise_nearest(X: Tensor, Y: Tensor, symmetric: bool = False, progress: bo
         progress: show a progress bar.
     """
     check_shapes(X, Y)
+    check_both_finite(X, Y)
     if symmetric and X is not Y and not torch.equal(X, Y):
         raise ValueError("symmetric=True says that both sets of clouds are the same, and they are not")
     dtype = torch.float64 if torch.float64 in (X.dtype, Y.dtype) else torch.float32
@@ -184,7 +186,7 @@ def directed_means(X: np.ndarray, Y: np.ndarray, bar) -> tuple[np.ndarray, np.nd
         tree = cKDTree(cloud)
         for start in range(0, len(X), step):
             part = X[start : start + step]
-            distance = tree.query(part.reshape(-1, 3), workers=cores())[0].reshape(len(part), -1)
+            distance = tree.query(part.reshape(-1, 3), workers=threads())[0].reshape(len(part), -1)
             plain[start : start + step, j] = distance.mean(1)
             squared[start : start + step, j] = np.square(distance, out=distance).mean(1)
         bar.update()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.pointclouds.checks import as_clouds
+from flowsuite.pointclouds.nearest import threads
 
 POINTS = 2**20  # looked up at a time
 
@@ -56,7 +57,7 @@ def occupancy(clouds: Tensor, resolution: int = 28) -> Tensor:
         counts += torch.bincount(place[~outside], minlength=len(centres)).cpu()
         if outside.any():
             tree = tree or cKDTree(centres)
-            nearest = tree.query(points[outside].double().cpu().numpy(), workers=-1)[1]
+            nearest = tree.query(points[outside].double().cpu().numpy(), workers=threads())[1]
             counts += torch.bincount(torch.from_numpy(nearest), minlength=len(centres))
     return counts
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from flowsuite.core.ffjord import FFJORD
 from flowsuite.core.objective import importance_weighted_bound
 from flowsuite.core.ode import Solver
+from flowsuite.pointclouds.checks import check_finite
 from flowsuite.pointclouds.encoder import PointNetEncoder, Posterior
 from flowsuite.pointclouds.point_cnf import PointCNF, draw_normal
 
@@ -311,9 +312,8 @@ def check_clouds(x: Tensor) -> None:
         raise TypeError(f"expected clouds as a tensor of floats, got {getattr(x, 'dtype', type(x).__name__)}")
     if x.ndim != 3 or x.shape[-1] != 3 or not x.shape[0] or not x.shape[1]:
         raise ValueError(f"expected clouds of shape (B, N, 3) with at least one point, got {tuple(x.shape)}")
-    if x.device.type == "cpu" and not torch.compiler.is_compiling() and not x.isfinite().all():
-        bad = (~x.isfinite()).flatten(1).any(1).nonzero()[0, 0].item()
-        raise ValueError(f"cloud {bad} of the batch has NaN or infinite coordinates")
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        check_finite(x, "batch of clouds")
 
 
 def subset(x: Tensor, points: int | None) -> tuple[Tensor, float]:

@@ -54,6 +54,8 @@ def convert(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]):
         "train_end_time": bool(flags.get("train_T", True)),
         "solver": solver,
         "eval_solver": solver,
+        "encoder_widths": [out[f"encoder.point_layers.{3 * i}.bias"].numel() for i in range(4)],
+        "encoder_head": [out[f"encoder.mean.{3 * i}.bias"].numel() for i in range(2)],
     }
     return POINTFLOW, init_args, out
 

@@ -99,6 +99,16 @@ class Square(SlopedActivation):
         return a * a, 2 * a
 
 
+class Sine(SlopedActivation):
+    """`sin(3 a)`: fields of points or pixels, which have fine detail, learn faster with waves (arXiv 2006.09661)."""
+
+    def forward(self, a):
+        return torch.sin(3 * a)
+
+    def with_slope(self, a):
+        return torch.sin(3 * a), 3 * torch.cos(3 * a)
+
+
 class Identity(SlopedActivation):
     def with_slope(self, a):
         return a, torch.ones_like(a)
@@ -112,6 +122,7 @@ SLOPED_ACTIVATIONS = {
     "swish": Swish,
     "silu": SiLU,
     "relu": ReLU,
+    "sine": Sine,
     "square": Square,
     "identity": Identity,
 }

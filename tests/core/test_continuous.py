@@ -209,7 +209,7 @@ def test_bfloat16_autocast_keeps_state_and_log_det_in_float32():
         (lambda: CNF(MLPField(2), end_time=0.0), "end_time must be positive"),
         (lambda: CNF(MLPField(2), divergence="trace"), "unknown divergence 'trace'"),
         (lambda: MLPField(2, layer="gated"), "unknown layer type 'gated'"),
-        (lambda: MLPField(2, activation="sine"), "unknown activation 'sine'"),
+        (lambda: MLPField(2, activation="sawtooth"), "unknown activation 'sawtooth'"),
         (lambda: MLPField(2, (0,)), "at least one unit"),
     ],
 )

@@ -308,6 +308,7 @@ CASES = [
     Case("cnf-deep", lambda: cnf(3, (5, 6, 4), layer="concat", time_frequencies=2), (3,), compiled=False),
     Case("cnf-context", lambda: cnf(3, (6, 7), context_features=2), (3,), (2,), compiled=False),
     Case("cnf-points", lambda: cnf(3, (5, 6, 4), context_features=2), (4, 3), (2,), compiled=False),
+    Case("cnf-sine", lambda: cnf(3, (6, 7), activation="sine"), (3,), compiled=False),
     Case("cnf-residual", lambda: cnf(4, (6,), layer="squash", residual=True), (4,), compiled=False),
     Case("cnf-blend", lambda: cnf(2, (6,), layer="blend"), (2,), compiled=False),
     Case("cnf-hyper", lambda: cnf(2, (5,), layer="hyper"), (2, 2), compiled=False),

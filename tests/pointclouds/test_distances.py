@@ -181,8 +181,8 @@ def test_wrong_sizes_and_values():
             pairwise(x, x + 1, symmetric=True)
     broken = x.clone()
     broken[1, 2, 0] = torch.inf
-    for call in (lambda: emd(x, broken), lambda: pairwise_emd(x, broken)):
-        with pytest.raises(ValueError, match="cloud 1 of set 2 has NaN or infinite"):
+    for call in (lambda: emd(x, broken), lambda: pairwise_emd(x, broken), lambda: pairwise_chamfer(x, broken)):
+        with pytest.raises(ValueError, match="second batch of clouds: cloud 1 has NaN or infinite"):
             call()
     assert not torch.isfinite(chamfer(x, broken)[1]) and torch.isfinite(chamfer(x, broken)[0])
 

@@ -69,5 +69,5 @@ def test_a_second_search_knows_the_references():
 def test_wrong_input():
     with pytest.raises(ValueError, match="equal size, got 5 and 6"):
         nearest_by_emd(boxes(3, 5, 0), boxes(3, 6, 0))
-    with pytest.raises(ValueError, match="cloud 2 of set 1 has NaN"):
+    with pytest.raises(ValueError, match="first batch of clouds: cloud 2 has NaN"):
         nearest_by_emd(boxes(3, 5, 0) * torch.tensor([1.0, 1, torch.nan])[:, None, None], boxes(3, 5, 0))

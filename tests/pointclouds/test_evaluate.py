@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from flowsuite.core.training.cli import main as flowsuite
 from flowsuite.pointclouds.evaluate import main, read_set
 from flowsuite.pointclouds.metrics import SCALES, evaluate_generations
 from tests.pointclouds.clouds_made import boxes
@@ -48,6 +49,14 @@ def test_table_and_report(sets, capsys):
         assert line.split()[1:4] == [f"{factor * spread.mean:.3f}", "+-", f"{factor * spread.sd:.3f}"]
         assert line.endswith(unit)
     assert "3 sample sets of 5 clouds of 24 points" in printed
+
+
+def test_by_the_command_line(sets, capsys):
+    arguments = ["pointclouds", "compare", str(sets / "1.npy"), str(sets / "0.npy"), "--metrics", "cd", "--quiet"]
+    assert flowsuite(arguments) == 0
+    assert "1-NNA-CD" in capsys.readouterr().out
+    assert flowsuite([*arguments, "--points", "99"]) == 1
+    assert capsys.readouterr().err.strip().endswith("0.npy: 24 points, asked for 99")
 
 
 def test_one_set_has_no_spread(sets, capsys):

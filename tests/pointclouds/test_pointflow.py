@@ -202,7 +202,7 @@ def test_soft_noise_is_told_to_the_field():
         (torch.zeros(2, 0, 3), ValueError, "at least one point"),
         (torch.zeros(2, 5, 3, dtype=torch.int64), TypeError, "floats, got torch.int64"),
         ([torch.zeros(4, 3), torch.zeros(5, 3)], TypeError, "floats, got list"),
-        (torch.tensor([[[0.0, 0, 0]], [[0, float("nan"), 0]]]), ValueError, "cloud 1 of the batch has NaN"),
+        (torch.tensor([[[0.0, 0, 0]], [[0, float("nan"), 0]]]), ValueError, "batch of clouds: cloud 1 has NaN"),
         (torch.tensor([[[0.0, float("inf"), 0]]]), ValueError, "cloud 0"),
     ],
 )
