@@ -68,7 +68,7 @@ class ConvField(LayeredField):
             check_context(context, -1 if context is None else context.shape[0], self.context_features, "ConvField")
         return tuple(layer.condition(context) for layer in self.layers)
 
-    def maps(self, t: Tensor, x: Tensor, condition: Any) -> list[ConvMap]:
+    def _maps(self, t: Tensor, x: Tensor, condition: Any) -> list[ConvMap]:
         if tuple(x.shape[1:]) != self.shape:
             wanted = ", ".join(map(str, self.shape))
             raise ValueError(f"ConvField expected states (B, {wanted}), got {tuple(x.shape)}")

@@ -34,15 +34,15 @@ class LayeredField(VectorField):
 
     so that J v, v'J and tr J are plain forward arithmetic: no autograd graph inside a solve.
 
-    A subclass sets `activations` (k of them) and `residual` (subtract x), and defines `maps` and `code_shape`.
+    A subclass sets `activations` (k of them) and `residual` (subtract x), and defines `_maps` and `code_shape`.
     """
 
     activations: nn.ModuleList
     residual: bool = False
 
-    def maps(self, t: Tensor, x: Tensor, condition: Any) -> list[LinearMap]:
+    def _maps(self, t: Tensor, x: Tensor, condition: Any) -> list[LinearMap]:
         """The layers at time `t`, to act on states of the shape of `x`."""
-        raise NotImplementedError(f"{type(self).__name__} must define maps(t, x, condition)")
+        raise NotImplementedError(f"{type(self).__name__} must define _maps(t, x, condition)")
 
     def code_shape(self, x: Tensor) -> tuple[int, ...]:
         """The shape of the middle hidden layer, counting `code_layer` from 0, for a state `x`."""
@@ -57,7 +57,7 @@ class LayeredField(VectorField):
 
     def forward(self, t, x, condition=None):
         h = x
-        maps = self.maps(t, x, condition)
+        maps = self._maps(t, x, condition)
         for m, activation in zip(maps, self.activations, strict=False):
             h = activation(m.apply(h))
         return self._finish(maps[-1].apply(h), x)
@@ -67,7 +67,7 @@ class LayeredField(VectorField):
 
     def _run(self, t: Tensor, x: Tensor, condition: Any) -> tuple[Tensor, list[LinearMap], list[Tensor]]:
         """`(f, maps, d)` with `d_l` the diagonal of `D_l`."""
-        maps = self.maps(t, x, condition)
+        maps = self._maps(t, x, condition)
         h, slopes = x, []
         for m, activation in zip(maps, self.activations, strict=False):
             h, slope = activation.with_slope(m.apply(h))

@@ -101,7 +101,7 @@ class LowRankField(LayeredField):
             unpacked.append((down, up.unflatten(1, (self.rank, layer.out_features)).mT, bias))
         return tuple(unpacked)
 
-    def maps(self, t: Tensor, x: Tensor, condition: Any) -> list[LowRankMap]:
+    def _maps(self, t: Tensor, x: Tensor, condition: Any) -> list[LowRankMap]:
         if x.shape[-1] != self.dim:
             raise ValueError(f"LowRankField expected states (..., {self.dim}), got {tuple(x.shape)}")
         if condition is None:

@@ -65,7 +65,7 @@ class MLPField(LayeredField):
             check_context(context, -1 if context is None else context.shape[0], self.context_features, "MLPField")
         return tuple(layer.condition(context) for layer in self.layers)
 
-    def maps(self, t: Tensor, x: Tensor, condition: Any) -> list[AffineMap]:
+    def _maps(self, t: Tensor, x: Tensor, condition: Any) -> list[AffineMap]:
         if x.shape[-1] != self.dim:
             raise ValueError(f"MLPField expected states (..., {self.dim}), got {tuple(x.shape)}")
         time = self.embedding(t).to(self.layers[0].dtype)

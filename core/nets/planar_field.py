@@ -43,7 +43,7 @@ class PlanarField(LayeredField):
     def condition(self, context: Tensor | None) -> tuple[()]:
         return ()
 
-    def maps(self, t: Tensor, x: Tensor, condition: Any) -> list[AffineMap]:
+    def _maps(self, t: Tensor, x: Tensor, condition: Any) -> list[AffineMap]:
         if x.shape[-1] != self.dim:
             raise ValueError(f"PlanarField expected states (..., {self.dim}), got {tuple(x.shape)}")
         emitted = self.hypernet(t.unsqueeze(-1).to(self.hypernet[0].weight.dtype))

@@ -163,7 +163,7 @@ def neural_ode(*arguments):
 
 
 def amortized(*arguments):
-    settings = {"end_time": 0.1, "train_end_time": True, "eval_divergence": "exact", "eval_solver": FINE}
+    settings = {"end_time": 0.02, "train_end_time": True, "eval_divergence": "exact", "eval_solver": FINE}
     return AmortizedFFJORD(*arguments, **settings).transform
 
 
