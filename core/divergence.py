@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flowsuite.core.nets.vector_field import VectorField, brute_force_divergence
+from flowsuite.core.nets.layered_field import LayeredField
+from flowsuite.core.nets.vector_field import VectorField, brute_force_divergence, float32_sum
 
 CHEAP = 4.0  # evaluations of the field that "auto" spends on an exact trace before it turns to an estimate
 
@@ -16,9 +17,14 @@ class Divergence:
     """`tr df/dx` of a field. Calls return `(f, divergence, J)`, where `J` is a Jacobian product or None.
 
     The product is that of the frozen probe e, `e'J` or `J e`: its squared norm estimates `|df/dx|_F^2` without bias.
+
+    Attributes:
+        gives_product: whether `J` is not None.
     """
 
-    def probe(self, x: Tensor) -> Tensor | None:
+    gives_product = False
+
+    def probe(self, x: Tensor, field: VectorField | None = None) -> Tensor | None:
         """What is drawn once per solve, and frozen: a random right-hand side would stall an adaptive solver."""
         return None
 
@@ -48,18 +54,44 @@ class Hutchinson(Divergence):
         forward_mode: `e'(J e)`, which keeps no graph, else `(e'J) e`.
     """
 
+    gives_product = True
+
     def __init__(self, rademacher: bool, forward_mode: bool):
         self.rademacher, self.forward_mode = rademacher, forward_mode
 
-    def probe(self, x):
-        if self.rademacher:
-            return torch.randint_like(x, 2).mul_(2).sub_(1)
-        return torch.randn_like(x)
+    def probe(self, x, field=None):
+        return draw_like(x, self.rademacher)
 
     def __call__(self, field, t, x, condition, probe):
         product = field.jvp if self.forward_mode else field.vjp
         f, jacobian = product(t, x, probe, condition)
         return f, sum_over_field(jacobian * probe, field), jacobian
+
+
+class Bottleneck(Divergence):
+    """Hutchinson with a probe of the size of the middle hidden layer h (arXiv 1810.01367, section 3.1.1).
+
+    `f = g(h(x))`, `tr J = tr(dh/dx dg/dh)`: where h is narrower than x the variance is lower.
+    """
+
+    def __init__(self, rademacher: bool):
+        self.rademacher = rademacher
+
+    def probe(self, x, field=None):
+        return draw_like(x.new_empty(check_layered(field).code_shape(x)), self.rademacher)
+
+    def __call__(self, field, t, x, condition, probe):
+        return *check_layered(field).code_estimate(t, x, probe, condition), None
+
+
+def draw_like(x: Tensor, rademacher: bool) -> Tensor:
+    return torch.randint_like(x, 2).mul_(2).sub_(1) if rademacher else torch.randn_like(x)
+
+
+def check_layered(field: VectorField | None) -> LayeredField:
+    if not isinstance(field, LayeredField):
+        raise ValueError(f"divergence 'bottleneck' needs a field with hidden layers, got {type(field).__name__}")
+    return field
 
 
 DIVERGENCES = {
@@ -69,6 +101,8 @@ DIVERGENCES = {
     "rademacher": Hutchinson(rademacher=True, forward_mode=False),
     "forward_hutchinson": Hutchinson(rademacher=False, forward_mode=True),
     "forward_rademacher": Hutchinson(rademacher=True, forward_mode=True),
+    "bottleneck": Bottleneck(rademacher=False),
+    "bottleneck_rademacher": Bottleneck(rademacher=True),
 }
 
 
@@ -87,5 +121,4 @@ def check_divergence(name: str) -> str:
 
 def sum_over_field(values: Tensor, field: VectorField) -> Tensor:
     """Sums the event axes of a field's state, in float32 or better: (B, *leading, *event) -> (B, *leading)."""
-    axes = tuple(range(-field.event_dims, 0))
-    return values.sum(dim=axes, dtype=torch.promote_types(values.dtype, torch.float32))
+    return float32_sum(values, field.event_dims)

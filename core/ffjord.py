@@ -8,6 +8,7 @@ from flowsuite.core.distributions import StandardNormal
 from flowsuite.core.flow import Flow
 from flowsuite.core.layers.batchnorm import MovingBatchNorm
 from flowsuite.core.layers.continuous import CNF
+from flowsuite.core.nets.field_layers import check_end_time
 from flowsuite.core.nets.mlp_field import MLPField
 from flowsuite.core.ode import Solver
 from flowsuite.core.transform import Compose
@@ -22,7 +23,8 @@ class FFJORD(Flow):
         dim: number of features D.
         hidden: widths of the hidden layers of a field.
         num_blocks: continuous layers one after another.
-        layer: layer type of the fields, see `flowsuite.core.nets.field_layers.FIELD_LAYERS`.
+        layer: layer type of the fields, see `flowsuite.core.nets.field_layers.FIELD_LAYERS`; "blend" needs an end time
+            of 1 that is not learned.
         activation: see `flowsuite.core.nets.activations.SLOPED_ACTIVATIONS`.
         context_features: size of a context (B, C) that every field is conditioned on; 0 for none.
         time_frequencies: Fourier features of the time; 0 for the bare time.
@@ -51,6 +53,7 @@ class FFJORD(Flow):
     ):
         if num_blocks < 1:
             raise ValueError(f"num_blocks must be at least 1, got {num_blocks}")
+        check_end_time(layer, end_time, train_end_time)
         transforms = [_normalizer(dim)] if batch_norm else []
         for _ in range(num_blocks):
             field = MLPField(dim, hidden, layer, activation, context_features, time_frequencies, residual)

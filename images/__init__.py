@@ -1,5 +1,6 @@
-"""flowsuite.images: NICE, RealNVP and Glow, their data, metrics and recipes."""
+"""flowsuite.images: NICE, RealNVP, Glow and FFJORD, their data, metrics and recipes."""
 
+from flowsuite.images.ffjord import ImageFFJORD
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.glow import Glow
 from flowsuite.images.inpaint import inpaint
@@ -7,13 +8,29 @@ from flowsuite.images.nice import NICE
 from flowsuite.images.realnvp import RealNVP
 from flowsuite.images.reference import from_reference
 
-__all__ = ["NICE", "Glow", "ImageFlow", "ImageFlowModule", "RealNVP", "from_reference", "inpaint"]
+__all__ = [
+    "NICE",
+    "ContinuousImageModule",
+    "Glow",
+    "ImageFFJORD",
+    "ImageFlow",
+    "ImageFlowModule",
+    "RealNVP",
+    "from_reference",
+    "inpaint",
+]
+
+
+_MODULES = {
+    "ContinuousImageModule": "flowsuite.images.continuous",
+    "ImageFlowModule": "flowsuite.images.module",
+}
 
 
 def __getattr__(name: str):
     # Lightning takes seconds to import, and a flow is used without it.
-    if name == "ImageFlowModule":
-        from flowsuite.images.module import ImageFlowModule
+    if name in _MODULES:
+        import importlib
 
-        return ImageFlowModule
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

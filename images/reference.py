@@ -14,6 +14,7 @@ from flowsuite.core.training.reference import build_with, convert_with
 CONVERTERS = {
     "rosinality-glow": "flowsuite.images.reference_glow:convert_port",
     "openai-glow": "flowsuite.images.reference_glow:convert_official",
+    "ffjord-image": "flowsuite.images.reference_ffjord:convert",
     "realnvp": "flowsuite.images.reference_realnvp:convert",
     "maf": "flowsuite.images.reference_maf:convert_maf",
     "rq-spline": "flowsuite.images.reference_maf:convert_spline",

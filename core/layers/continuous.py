@@ -166,7 +166,7 @@ class CNF(Transform):
             reverse: from T to 0.
             with_ladj: integrate the divergence too.
             divergence, solver: instead of those of the present mode.
-            probe: of a stochastic divergence, of the shape of x; drawn if None.
+            probe: of a stochastic divergence, of the shape of x (of its code, for "bottleneck"); drawn if None.
         """
         x = at_least_float32(x)
         divergence = divergence or self.divergence_for(x)
@@ -174,8 +174,8 @@ class CNF(Transform):
         dynamics = Dynamics(self.field, self.field.condition(context))
         if with_ladj:
             estimator = DIVERGENCES[choose_divergence(divergence, self.field, x.shape[1:])]
-            probe = estimator.probe(x) if probe is None else probe
-            needs_product = "jacobian" in wanted and probe is None
+            probe = estimator.probe(x, self.field) if probe is None else probe
+            needs_product = "jacobian" in wanted and not estimator.gives_product
             spare = DIVERGENCES["forward_rademacher"].probe(x) if needs_product else None
             dynamics = replace(dynamics, divergence=divergence, probe=probe, spare_probe=spare, penalties=wanted)
         end = self.end_time.to(x.dtype)

@@ -11,22 +11,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowsuite.core.nets.activations import make_sloped_activation
+from flowsuite.core.nets.affine_map import AffineMap, matmul
 from flowsuite.core.nets.field_layers import make_field_layer
+from flowsuite.core.nets.layered_field import LayeredField, scaled
 from flowsuite.core.nets.mlp import check_context
 from flowsuite.core.nets.time_embedding import make_time_embedding
-from flowsuite.core.nets.time_layers import AffineMap
-from flowsuite.core.nets.vector_field import VectorField
-from flowsuite.core.numerics import at_least_float32
+from flowsuite.core.nets.vector_field import float32_sum
 
 
-class MLPField(VectorField):
+class MLPField(LayeredField):
     """`f(t, x; c)`: time-dependent linear layers with a smooth activation between them; x is (B, ..., dim).
 
-    With `a_l = W_l h_{l-1} * s_l + b_l` and `h_l = act(a_l)`, the Jacobian is
-
-        J = S_{k+1} W_{k+1} D_k W_k ... D_1 W_1,    D_l = diag(act'(a_l) * s_l),
-
-    so that J v, v'J and tr J are plain forward arithmetic: no autograd graph inside a solve, no noise in the trace.
+    The trace of its Jacobian (see `LayeredField` for the letters) has a closed form, without noise:
 
     - one hidden layer: `tr J = sum_j d1_j sum_k s2_k W2_kj W1_jk`, O(width);
     - two: `tr J = d2' [W2 * (W1 S3 W3)'] d1`, one more product of the width of a hidden layer, for any dim; the
@@ -69,54 +65,17 @@ class MLPField(VectorField):
             check_context(context, -1 if context is None else context.shape[0], self.context_features, "MLPField")
         return tuple(layer.condition(context) for layer in self.layers)
 
-    def _maps(self, t: Tensor, x: Tensor, condition: Any) -> list[AffineMap]:
-        """The layers at time `t`, shaped to act on `x`."""
+    def maps(self, t: Tensor, x: Tensor, condition: Any) -> list[AffineMap]:
         if x.shape[-1] != self.dim:
             raise ValueError(f"MLPField expected states (..., {self.dim}), got {tuple(x.shape)}")
         time = self.embedding(t).to(self.layers[0].dtype)
         if condition is None:
             condition = self.condition(None)
-        maps = (layer.affine(time, parts) for layer, parts in zip(self.layers, condition, strict=True))
-        return [
-            AffineMap(*(align(part, x.ndim, whole) for part, whole in zip(m, (2, 1, 1), strict=True))) for m in maps
-        ]
+        layers = zip(self.layers, condition, strict=True)
+        return [layer.affine(time, parts).aligned(x.ndim) for layer, parts in layers]
 
-    def forward(self, t, x, condition=None):
-        h = x
-        maps = self._maps(t, x, condition)
-        for m, activation in zip(maps, self.activations, strict=False):
-            h = activation(apply(m, h))
-        return self._finish(apply(maps[-1], h), x)
-
-    def _finish(self, f: Tensor, x: Tensor) -> Tensor:
-        return f - x if self.residual else f
-
-    def _run(self, t: Tensor, x: Tensor, condition: Any) -> tuple[Tensor, list[AffineMap], list[Tensor]]:
-        """`(f, maps, d)` with `d_l` the diagonal of `D_l`."""
-        maps = self._maps(t, x, condition)
-        h, slopes = x, []
-        for m, activation in zip(maps, self.activations, strict=False):
-            h, slope = activation.with_slope(apply(m, h))
-            slopes.append(slope if m.scale is None else slope * m.scale)
-        return self._finish(apply(maps[-1], h), x), maps, slopes
-
-    def jvp(self, t, x, v, condition=None):
-        f, maps, slopes = self._run(t, x, condition)
-        pushed = v
-        for m, slope in zip(maps, slopes, strict=False):
-            pushed = matmul(pushed, m.weight) * slope
-        return f, self._finish(scaled(matmul(pushed, maps[-1].weight), maps[-1]), v)
-
-    def vjp(self, t, x, v, condition=None):
-        f, maps, slopes = self._run(t, x, condition)
-        pulled = v
-        for m, slope in zip(reversed(maps[1:]), reversed(slopes), strict=True):
-            scale = m.scale if m is maps[-1] else None  # the other scales are in the slopes
-            pulled = matmul(pulled if scale is None else pulled * scale, m.weight.mT) * slope
-        first = maps[0]
-        if len(maps) == 1:
-            pulled = scaled(pulled, first)
-        return f, self._finish(matmul(pulled, first.weight.mT), v)
+    def code_shape(self, x):
+        return (*x.shape[:-1], self.layers[self.code_layer].out_features)
 
     def exact_divergence(self, t, x, condition=None):
         f, maps, slopes = self._run(t, x, condition)
@@ -129,31 +88,6 @@ class MLPField(VectorField):
             return 2.0
         sizes = [layer.in_features * layer.out_features for layer in self.layers]
         return 1.0 + self.dim * sum(sizes[1:-1]) / sum(sizes)
-
-
-def align(part: Tensor | None, ndim: int, whole: int) -> Tensor | None:
-    """A part with one row for each example, (B, *part), as (B, 1, ..., *part) to meet states of `ndim` axes."""
-    if part is None or part.ndim == whole:
-        return part
-    return part.view(part.shape[0], *[1] * (ndim - 2), *part.shape[1:])
-
-
-def matmul(x: Tensor, weight: Tensor) -> Tensor:
-    """`W x` along the last axis; `W` is (out, in), or one for each example."""
-    if weight.ndim == 2:
-        return F.linear(x, weight)
-    return (weight @ x.unsqueeze(-1)).squeeze(-1)
-
-
-def scaled(x: Tensor, m: AffineMap) -> Tensor:
-    return x if m.scale is None else x * m.scale
-
-
-def apply(m: AffineMap, x: Tensor) -> Tensor:
-    if m.scale is None and m.weight.ndim == 2 and m.shift.ndim == 1:
-        return F.linear(x, m.weight, m.shift)
-    product = matmul(x, m.weight)
-    return product + m.shift if m.scale is None else torch.addcmul(m.shift, product, m.scale)
 
 
 def trace_of_linear(maps: list[AffineMap], slopes: list[Tensor]) -> Tensor:
@@ -202,10 +136,6 @@ def rows(matrix: Tensor, like: Tensor) -> Tensor:
     if matrix.ndim == 2:
         return matrix.view(matrix.shape[0], *[1] * (like.ndim - 1), matrix.shape[1])
     return matrix.movedim(-2, 0)
-
-
-def float32_sum(x: Tensor) -> Tensor:
-    return at_least_float32(x).sum(-1)
 
 
 TRACES = [trace_of_linear, trace_of_one_hidden, trace_of_two_hidden, trace_by_tangents]

@@ -9,25 +9,11 @@ so that value, Jacobian products and trace of a field are written once, for all 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class AffineMap(NamedTuple):
-    """`y = (W x) * scale + shift` at one time.
-
-    Attributes:
-        weight: (out, in), or (B, out, in) where each example has its own.
-        scale: (B, out), or None for 1: a scale that all examples share is folded into the weight.
-        shift: (out,) or (B, out).
-    """
-
-    weight: Tensor
-    scale: Tensor | None
-    shift: Tensor
+from flowsuite.core.nets.affine_map import AffineMap
 
 
 class TimeLinear(nn.Module):
@@ -59,16 +45,52 @@ class TimeLinear(nn.Module):
         raise NotImplementedError
 
 
-class GatedLinear(TimeLinear):
-    """`y = (W x + b) * gate([t; c]) + U [t; c]`, with or without the gate and the last term.
+class Modulated(nn.Module):
+    """Mixin of layers whose output time and context act on: `y * gate([t; c]) + U [t; c]`, with either or both.
 
     The gate is `sigmoid(G [t; c] + g)` or, without the sigmoid, `G [t; c] + g`. All parameters start as PyTorch
     initialises a linear layer of the same sizes.
-
-    Args:
-        gate: "sigmoid", "linear" or None.
-        bias: with the term `U [t; c]`, which has no bias of its own.
     """
+
+    def add_modulation(
+        self, features: int, time_features: int, context_features: int, gate: str | None, bias: bool
+    ) -> None:
+        """Sets `gate` and `hyper_bias`, of `features` outputs; `gate` is "sigmoid", "linear" or None."""
+        extra = time_features + context_features
+        self.columns, self.gate_kind = (time_features, context_features), gate
+        self.gate = nn.Linear(extra, features) if gate else None
+        self.hyper_bias = nn.Linear(extra, features, bias=False) if bias else None
+
+    def _split(self, linear: nn.Linear) -> tuple[Tensor, Tensor]:
+        """The columns for the time and those for the context."""
+        return linear.weight.split(self.columns, dim=1)
+
+    def condition(self, context: Tensor | None) -> tuple[Tensor, ...]:
+        if not self.columns[1]:
+            return ()
+        parts = []
+        if self.gate is not None:
+            parts.append(F.linear(context, self._split(self.gate)[1], self.gate.bias))
+        if self.hyper_bias is not None:
+            parts.append(F.linear(context, self._split(self.hyper_bias)[1]))
+        return tuple(parts)
+
+    def modulate(self, bias: Tensor, time: Tensor, condition: tuple[Tensor, ...]) -> tuple[Tensor | None, Tensor]:
+        """`(gate, bias * gate + U [t; c])`, each (features,) or (B, features); no gate is None."""
+        parts, scale, shift = list(condition), None, bias
+        if self.gate is not None:
+            scale = F.linear(time, self._split(self.gate)[0], None if parts else self.gate.bias)
+            scale = scale + parts.pop(0) if parts else scale
+            scale = torch.sigmoid(scale) if self.gate_kind == "sigmoid" else scale
+            shift = shift * scale
+        if self.hyper_bias is not None:
+            shift = shift + F.linear(time, self._split(self.hyper_bias)[0])
+            shift = shift + parts.pop(0) if parts else shift
+        return scale, shift
+
+
+class GatedLinear(Modulated, TimeLinear):
+    """`y = (W x + b) * gate([t; c]) + U [t; c]`, with or without the gate and the last term (see `Modulated`)."""
 
     def __init__(
         self,
@@ -80,40 +102,14 @@ class GatedLinear(TimeLinear):
         bias: bool = False,
     ):
         super().__init__(in_features, out_features, time_features, context_features)
-        extra = time_features + context_features
-        self.gate_kind = gate
         self.linear = nn.Linear(in_features, out_features)
-        self.gate = nn.Linear(extra, out_features) if gate else None
-        self.hyper_bias = nn.Linear(extra, out_features, bias=False) if bias else None
-
-    def _split(self, linear: nn.Linear) -> tuple[Tensor, Tensor]:
-        """The columns for the time and those for the context."""
-        return linear.weight.split((self.time_features, self.context_features), dim=1)
-
-    def condition(self, context):
-        if not self.context_features:
-            return ()
-        parts = []
-        if self.gate is not None:
-            parts.append(F.linear(context, self._split(self.gate)[1], self.gate.bias))
-        if self.hyper_bias is not None:
-            parts.append(F.linear(context, self._split(self.hyper_bias)[1]))
-        return tuple(parts)
+        self.add_modulation(out_features, time_features, context_features, gate, bias)
 
     def affine(self, time, condition):
-        weight, shift, scale = self.linear.weight, self.linear.bias, None
-        parts = list(condition)
-        if self.gate is not None:
-            scale = F.linear(time, self._split(self.gate)[0], None if parts else self.gate.bias)
-            scale = scale + parts.pop(0) if parts else scale
-            scale = torch.sigmoid(scale) if self.gate_kind == "sigmoid" else scale
-            shift = shift * scale
-        if self.hyper_bias is not None:
-            shift = shift + F.linear(time, self._split(self.hyper_bias)[0])
-            shift = shift + parts.pop(0) if parts else shift
+        scale, shift = self.modulate(self.linear.bias, time, condition)
         if scale is not None and scale.ndim == 1:
-            weight, scale = weight * scale.unsqueeze(1), None
-        return AffineMap(weight, scale, shift)
+            return AffineMap(self.linear.weight * scale.unsqueeze(1), None, shift)
+        return AffineMap(self.linear.weight, scale, shift)
 
 
 class ConcatLinear(GatedLinear):

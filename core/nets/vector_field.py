@@ -82,3 +82,8 @@ def _gradient(f: Tensor, x: Tensor, v: Tensor, create_graph: bool | None) -> Ten
         f, x, v, create_graph=bool(create_graph), retain_graph=create_graph is not False, allow_unused=True
     )[0]
     return torch.zeros_like(x) if grad is None else grad
+
+
+def float32_sum(x: Tensor, dims: int = 1) -> Tensor:
+    """Sums the last `dims` axes, in float32 or better."""
+    return x.sum(dim=tuple(range(-dims, 0)), dtype=torch.promote_types(x.dtype, torch.float32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from typing import Any
 
 import torch
@@ -63,6 +64,8 @@ class ContinuousTraining:
                 f"training stopped at step {self.global_step}: {self._failures[0]}. Try a lower learning rate, "
                 'a kinetic or jacobian weight, or a FixedGrid solver, or set non_finite to "skip"'
             )
+        if self._failures:
+            warnings.warn(f"updates are skipped (train/skipped_updates): {self._failures[0]}", stacklevel=2)
         super().on_before_optimizer_step(optimizer)
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
             for i, cnf in enumerate(self._continuous_layers()):
@@ -112,6 +115,9 @@ class ContinuousFlowModule(ContinuousTraining, FlowModule):
     - "hybrid": likelihood (with its penalties) plus `matching_weight` times flow matching;
     - "reflow": flow matching on given pairs of data and noise (rectified flow, 2209.03003), from
       `flowsuite.core.data.Reflow`: the batches are `(x, noise)`. For flows without a context.
+
+    A coarse fixed grid can be exploited: where the training figures fall far below the validation ones (and `val/nfe`
+    grows), the field has become too wild for the grid. Penalties, more steps or a fixed end time prevent that.
 
     Validation and test figures are always the likelihood in evaluation mode (`eval_solver`, `eval_divergence`): `loss`
     in nats per dimension, `nats` per example. Testing also prints a `flowsuite.core.certificate.Certificate`.
@@ -194,8 +200,9 @@ class ContinuousFlowModule(ContinuousTraining, FlowModule):
         super().test_step(batch, batch_idx)
         if batch_idx == 0 and self.trainer.is_global_zero:
             x, context = self.unpack(batch)
-            context = None if context is None else context[:CERTIFIED]
-            self.certificate = certify_flow(self.flow, x[:CERTIFIED], context)
+            if context is None or isinstance(context, Tensor):
+                x, context = x[:CERTIFIED], None if context is None else context[:CERTIFIED]
+            self.certificate = certify_flow(self.flow, x, context)
 
     def on_test_end(self) -> None:
         if self.certificate is not None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from flowsuite.core.training.checkpoint import BASE_MODULE, CheckpointError, save_flow_checkpoint
 from flowsuite.core.training.cli import has_module
 from flowsuite.core.training.module import FlowModule
-from flowsuite.core.training.recipes import domains
+from flowsuite.core.training.recipes import rooms
 
 EXAMPLE = """example:
   flowsuite import rosinality-glow model.pt --config config.json --out glow.ckpt
@@ -29,9 +29,9 @@ implementation's own hyper-parameters by their own names."""
 
 
 def converters() -> dict[str, ModuleType]:
-    """The `reference` module that converts each kind; every domain may have one, with `CONVERTERS` by kind."""
+    """The `reference` module that converts each kind; core and every domain may have one, with `CONVERTERS` by kind."""
     found = {}
-    for domain in domains():
+    for domain in rooms():
         if has_module(f"flowsuite.{domain}", "reference"):
             module = importlib.import_module(f"flowsuite.{domain}.reference")
             found.update(dict.fromkeys(module.CONVERTERS, module))

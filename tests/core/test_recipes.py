@@ -63,7 +63,8 @@ def test_recipe_trains_two_steps(recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flow = config(recipe)["model"]["init_args"]["flow"]["init_args"]
     overrides = prepare(recipe, monkeypatch, tmp_path)
-    overrides |= {"model.init_args.flow.init_args.hidden": [4] * len(flow["hidden"])}
+    hidden = flow["hidden"]
+    overrides["model.init_args.flow.init_args.hidden"] = [4] * len(hidden) if isinstance(hidden, list) else 4
     overrides |= {"data.init_args.batch_size": 4, "trainer.accelerator": "cpu", "trainer.devices": 1}
     overrides |= {"trainer.logger": "false", "trainer.enable_progress_bar": "false"}
     overrides |= {"trainer.max_steps": 2, "trainer.limit_val_batches": 1, "trainer.enable_model_summary": "false"}

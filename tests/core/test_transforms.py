@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from flowsuite.core.amortized_ffjord import AmortizedFFJORD
 from flowsuite.core.ffjord import FFJORD
 from flowsuite.core.layers.actnorm import ActNorm
 from flowsuite.core.layers.affine import DiagonalScale, Rescale
@@ -33,11 +34,14 @@ from flowsuite.core.layers.squeeze import Squeeze2d
 from flowsuite.core.layers.whitening import Whitening
 from flowsuite.core.maf import MAF
 from flowsuite.core.nets.conv import EdgeConv2d, GlowNet
+from flowsuite.core.nets.conv_field import ConvField
 from flowsuite.core.nets.made import MADE
 from flowsuite.core.nets.mlp import MLP
 from flowsuite.core.nets.mlp_field import MLPField
+from flowsuite.core.neural_ode import NeuralODE
 from flowsuite.core.ode import FixedGrid
 from flowsuite.core.transform import Compose, Inverse, Transform
+from flowsuite.images.ffjord import ImageFFJORD
 from flowsuite.images.glow import Glow
 from flowsuite.images.nice import NICE
 from flowsuite.images.realnvp import RealNVP
@@ -147,6 +151,25 @@ def cnf(dim, hidden, **options):
 
 def ffjord(*arguments, **options):
     return move_averages(FFJORD(*arguments, end_time=0.5, eval_solver=FINE, **options).transform)
+
+
+def conv_cnf(shape, *arguments, **options):
+    settings = {"divergence": "exact", "eval_divergence": "exact", "eval_solver": FixedGrid(steps=8)}
+    return CNF(ConvField(shape, *arguments, **options), end_time=0.1, **settings)
+
+
+def neural_ode(*arguments):
+    return NeuralODE(*arguments, end_time=0.5, train_end_time=True, eval_solver=FINE).transform
+
+
+def amortized(*arguments):
+    settings = {"end_time": 0.1, "train_end_time": True, "eval_divergence": "exact", "eval_solver": FINE}
+    return AmortizedFFJORD(*arguments, **settings).transform
+
+
+def image_ffjord(shape, **options):
+    settings = {"end_time": 0.1, "eval_divergence": "exact", "eval_solver": FixedGrid(steps=8)}
+    return ImageFFJORD(shape, (3,), alpha=0.05, **settings, **options).continuous.transform
 
 
 def spline(**options):
@@ -287,6 +310,16 @@ CASES = [
     Case("cnf-points", lambda: cnf(3, (5, 6, 4), context_features=2), (4, 3), (2,), compiled=False),
     Case("cnf-sine", lambda: cnf(3, (6, 7), activation="sine"), (3,), compiled=False),
     Case("cnf-residual", lambda: cnf(4, (6,), layer="squash", residual=True), (4,), compiled=False),
+    Case("cnf-blend", lambda: cnf(2, (6,), layer="blend"), (2,), compiled=False),
+    Case("cnf-hyper", lambda: cnf(2, (5,), layer="hyper"), (2, 2), compiled=False),
+    Case(
+        "cnf-conv", lambda: conv_cnf((1, 4, 2), (3, 2), (2, 1, -2), context_features=2), (1, 4, 2), (2,), compiled=False
+    ),
+    Case("neural-ode", lambda: neural_ode(2, 5, 4), (2,), compiled=False),
+    Case("ffjord-amortized", lambda: amortized(3, (5,), 2, 2), (3,), (80,), compiled=False),
+    Case(
+        "ffjord-image", lambda: image_ffjord((1, 2, 4), n_scales=2, num_blocks=1), (1, 2, 4), unit=True, compiled=False
+    ),
     Case("ffjord", lambda: ffjord(4, (6, 7), 2, batch_norm=True, context_features=2), (4,), (2,), compiled=False),
 ]
 

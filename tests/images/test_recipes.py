@@ -20,6 +20,7 @@ SMALL = {
     "Glow": {"steps": 1, "width": 4},
     "RealNVP": {"n_scales": 2, "base_dim": 2, "residual_blocks": 0},
     "NICE": {"hidden_layers": 1, "hidden_units": 8, "whitening": "none"},
+    "ImageFFJORD": {"hidden": [2], "num_blocks": 1, "n_scales": 2},
 }
 
 
@@ -84,6 +85,9 @@ def test_recipe_trains_two_steps(recipe, tmp_path, monkeypatch):
     assert type(cli.model.flow).__name__ == flow["class_path"].rpartition(".")[2]
     assert given.get("warmup_steps", 0) == cli.model.warmup_steps
     figures = cli.trainer.callback_metrics
+    if "Continuous" in config["model"]["class_path"]:
+        assert figures["train/nfe_forward"] > 0 and figures["train/nfe_backward"] > 0 and figures["val/nfe"] > 0
+        assert all(torch.isfinite(figures[f"train/{name}"]) == (given[name] > 0) for name in cli.model.penalties)
     assert torch.isfinite(figures["val/loss"]) and torch.isfinite(figures[f"val/{cli.model.bits_name}"])
 
 
