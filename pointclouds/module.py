@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flowsuite.core.certificate import Certificate, certify
 from flowsuite.core.matching import FlowMatching, split_at_cnf, unmatched_parameters
 from flowsuite.core.training.continuous import ContinuousTraining
 from flowsuite.core.training.module import FlowModule
@@ -19,6 +20,7 @@ from flowsuite.pointclouds.samples import save_clouds
 
 OBJECTIVES = ("likelihood", "flow_matching", "hybrid")
 SHOWN = 8  # shapes in a row of the example pictures
+CERTIFIED = 4  # shapes of the first test batch that the certificate looks at
 
 
 class PointFlowModule(ContinuousTraining, FlowModule):
@@ -40,7 +42,8 @@ class PointFlowModule(ContinuousTraining, FlowModule):
     Logged, in evaluation by `eval_solver`: `recon_nats_per_dim` = -log p(X|z) / 3N, `prior_nats_per_dim` =
     -log p(z) / zdim, `entropy` (nats per shape) and `elbo_nats_per_dim` = -bound / 3N, all of normalised coordinates;
     `cd`, the Chamfer distance in the units of the data between reconstructions by the mean code and the held-out points
-    of the same shapes; evaluations of the fields, see `ContinuousTraining`.
+    of the same shapes; evaluations of the fields, see `ContinuousTraining`. Testing also prints a
+    `flowsuite.core.certificate.Certificate` of the bound at the mean codes.
 
     Args:
         flow: a `PointFlow`.
@@ -92,6 +95,7 @@ class PointFlowModule(ContinuousTraining, FlowModule):
             split_at_cnf(matched)
         self._frozen: list[torch.nn.Parameter] = []
         self._shown: dict[str, Tensor] | None = None
+        self.certificate: Certificate | None = None  # of the first test batch, on rank 0
 
     def matched_levels(self) -> list[torch.nn.Module]:
         """The chains of layers that train by flow matching."""
@@ -118,6 +122,30 @@ class PointFlowModule(ContinuousTraining, FlowModule):
         data = getattr(self.trainer, "datamodule", None)
         if hasattr(data, "normalization"):
             self.flow.set_normalization(**{k: v.to(self.flow.mean) for k, v in data.normalization().items()})
+
+    # Testing
+
+    def test_step(self, batch, batch_idx):
+        super().test_step(batch, batch_idx)
+        if batch_idx == 0 and self.trainer.is_global_zero:
+            self.certificate = self.certify(self.unpack(batch)[0][:CERTIFIED])
+
+    def on_test_epoch_end(self) -> None:
+        super().on_test_epoch_end()
+        if self.certificate is not None:
+            self.print(str(self.certificate))
+
+    def certify(self, x: Tensor) -> Certificate:
+        """How far `log p(X|z) + log p(z)` at the mean codes can be trusted, nats per shape."""
+        z = self.flow.encode(x)
+
+        def log_prob() -> Tensor:
+            return self.flow.log_prob_points(x, z).sum(1) + self.flow.log_prob_codes(z)
+
+        def round_trip() -> Tensor:
+            return self.flow.decode(z, noise=self.flow.point_cnf.points(x, self.flow.condition(z))[0])
+
+        return certify(self.flow, log_prob, x, round_trip)
 
     # Losses
 

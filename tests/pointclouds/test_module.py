@@ -140,6 +140,17 @@ def test_normalization_is_kept_in_the_checkpoint(tmp_path):
     assert loaded.flow.encoder.point_layers[1].num_batches_tracked == 2
 
 
+def test_a_test_prints_its_certificate(tmp_path, capsys):
+    model = module().eval()
+    data = Shapes(**SHAPES, batch_size=4)
+    trainer = pl.Trainer(accelerator="cpu", default_root_dir=tmp_path, logger=False, enable_progress_bar=False)
+    figures = trainer.test(model, datamodule=data, verbose=False)[0]
+    assert figures["test/elbo_nats_per_dim"] > 0 and figures["test/cd"] > 0
+    assert model.certificate.examples == 4 and model.certificate.divergence == "exact"
+    assert model.certificate.round_trip < 1e-2 and model.certificate.solver_error < 1
+    assert "likelihood certificate, 4 examples" in capsys.readouterr().out
+
+
 def test_samples_are_written_as_npy_ply_and_a_picture(tmp_path):
     model = module().eval()
     samples = model.generate(2, generator=torch.Generator().manual_seed(0))

@@ -1,5 +1,6 @@
 """PointFlow against stevenygd/PointFlow: every array of every case."""
 
+import json
 import math
 
 import numpy as np
@@ -8,7 +9,9 @@ import torch
 
 from flowsuite.core.layers.continuous import CNF, record_solves
 from flowsuite.core.nets.mlp_field import MLPField
-from flowsuite.pointclouds import from_reference
+from flowsuite.core.training import cli
+from flowsuite.core.training.checkpoint import load_module
+from flowsuite.pointclouds import PointFlowModule, from_reference
 from flowsuite.pointclouds.reference import convert_reference
 
 pytestmark = pytest.mark.reference_kind("pointflow")
@@ -149,3 +152,20 @@ def test_single_precision(reference_case):
     z, probes = case.output["z"].float(), [p.float() for p in numbered(inputs, "point_probe_block")]
     ours = flow.log_prob_points(inputs["x"].float(), z, divergence="hutchinson", probes=probes)
     torch.testing.assert_close(ours.double(), case.output["log_px_points"][..., 0], rtol=1e-4, atol=1e-3)
+
+
+def test_import(reference_case, tmp_path):
+    """`flowsuite import`: weights on disk to a checkpoint that loads and decodes."""
+    case, out = reference_case, tmp_path / "model.ckpt"
+    np.savez(tmp_path / "weights.npz", **{name: np.asarray(value) for name, value in case.param.items()})
+    (tmp_path / "config.json").write_text(json.dumps(case.config))
+    files = [str(tmp_path / "weights.npz"), "--config", str(tmp_path / "config.json"), "--out", str(out)]
+    assert cli.main(["import", "pointflow", *files]) == 0
+    module = load_module(out)
+    assert isinstance(module, PointFlowModule)
+    expected = from_reference("pointflow", case.param, case.config).state_dict()
+    for name, value in module.flow.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+    with torch.no_grad():
+        decoded = module.flow.decode(case.output["z"], noise=case.input["y_noise"])
+    torch.testing.assert_close(decoded, case.output["reconstruct_x"], rtol=1e-6, atol=1e-6)
