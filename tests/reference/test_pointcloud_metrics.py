@@ -21,7 +21,9 @@ PAIRS = {"sample_ref": ("samples", "references"), "ref_ref": ("references",) * 2
 
 
 def close(ours, expected, tolerance=1e-9):
-    torch.testing.assert_close(torch.as_tensor(ours, dtype=torch.float64), expected.double(), rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        torch.as_tensor(ours, dtype=torch.float64), expected.double(), rtol=tolerance, atol=tolerance
+    )
 
 
 def our_name(theirs: str) -> str:
