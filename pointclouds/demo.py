@@ -45,7 +45,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     for name in ("reconstruct", "interpolate", "heatmap"):
         pictures[name] = folder / f"{name}.png"
     pointclouds("reconstruct", "--num", "8", "--points", "2048", "--out", str(pictures["reconstruct"]))
-    pointclouds("interpolate", "--first", "2", "--second", "6", "--out", str(pictures["interpolate"]))
+    pointclouds("interpolate", "--first", "1", "--second", "2", "--out", str(pictures["interpolate"]))
     pointclouds("heatmap", "--num", "8", "--out", str(pictures["heatmap"]))
     pointclouds("evaluate", "--sets", "3", "--json", str(report), "--quiet")
     clouds = data_module(RECIPE).clouds("test").points[:SHOWN, :2048]

@@ -39,9 +39,10 @@ def point_matching_loss(
     return matching.cnf_loss(cnf, x, y.to(x), context)
 
 
-def code_matching_loss(flow: PointFlow, matching: FlowMatching, z: Tensor) -> Tensor:
+def code_matching_loss(flow: PointFlow, matching: FlowMatching, z: Tensor, times: int = 1) -> Tensor:
     """`E |v(tau, z_tau) - u|^2 / zdim` of the latent flow, a scalar; no gradient reaches the codes.
 
-    Codes are targets here: they would make themselves easy to predict, all alike, if they felt this loss.
+    Codes are targets here: they would make themselves easy to predict, all alike, if they felt this loss. Each is taken
+    at so many `times`, with as many draws of noise.
     """
-    return matching.flow_loss(flow.latent, z.detach())
+    return matching.flow_loss(flow.latent, z.detach().repeat_interleave(times, 0))

@@ -52,7 +52,7 @@ class PointFlowModule(ContinuousTraining, FlowModule):
         train_points: the likelihood, or the matching loss, of so many random points of each cloud; the former is
             weighted by N / train_points, without bias. None for all.
         path, sigma: of flow matching, see `FlowMatching`.
-        times: times a cloud, see `point_matching_loss`.
+        times: times a cloud and a code, see `point_matching_loss` and `code_matching_loss`.
         evaluate_likelihood: log the bound in validation whatever the objective; the test always does.
         sample_points: points of a generated cloud.
         kwargs: those of `FlowModule`.
@@ -190,7 +190,7 @@ class PointFlowModule(ContinuousTraining, FlowModule):
         return loss, figures
 
     def code_loss(self, posterior: Posterior, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        codes = code_matching_loss(self.flow, self.matching, z)
+        codes = code_matching_loss(self.flow, self.matching, z, self.times)
         kl = posterior.kl_to_standard().mean() / self.flow.zdim
         loss = self.prior_weight * codes + self.kl_weight * kl
         return loss, {"code_matching": codes, "kl_to_standard_per_dim": kl}

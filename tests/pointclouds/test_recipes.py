@@ -76,7 +76,7 @@ def test_published_set_ups_are_those_of_the_paper(name):
     ("argv", "message"),
     [
         (["--model.init_args.objective", "magic"], "unknown objective 'magic'"),
-        (["--model.init_args.flow.init_args.layer", "blend"], "unknown layer type 'blend'"),
+        (["--model.init_args.flow.init_args.layer", "gated"], "unknown layer type 'gated'"),
         (["--model.init_args.flow.init_args.num_blocks", "2"], "exactly one continuous layer"),
     ],
 )
