@@ -16,7 +16,7 @@ from flowsuite.core.ode import Adaptive, FixedGrid, SolverError
 from flowsuite.core.training.continuous import ContinuousFlowModule
 
 SOLVERS = {
-    "adjoint": Adaptive(rtol=1e-6, atol=1e-6),
+    "adjoint": Adaptive(rtol=1e-7, atol=1e-7),
     "recomputed": FixedGrid("rk4", steps=3),
 }
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}  # an adaptive step depends on the batch
