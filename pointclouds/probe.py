@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from flowsuite.pointclouds.reconstruction import linear_probe
+from flowsuite.pointclouds.reconstruction_metrics import linear_probe
 from flowsuite.pointclouds.tools import batches, data_module, load_model, make_parser
 
 

@@ -13,7 +13,7 @@ from flowsuite.core.training import inputs
 from flowsuite.pointclouds import data as data_modules
 from flowsuite.pointclouds.checks import as_clouds
 from flowsuite.pointclouds.data_base import PointCloudDataModule
-from flowsuite.pointclouds.evaluate import read_set
+from flowsuite.pointclouds.compare import read_set
 from flowsuite.pointclouds.pointflow import PointFlow
 
 MODULES = {name: getattr(data_modules, name) for name in data_modules.__all__ if name != "PointCloudDataModule"}
