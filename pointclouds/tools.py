@@ -12,8 +12,8 @@ from torch import Tensor
 from flowsuite.core.training import inputs
 from flowsuite.pointclouds import data as data_modules
 from flowsuite.pointclouds.checks import as_clouds
-from flowsuite.pointclouds.data_base import PointCloudDataModule
 from flowsuite.pointclouds.compare import read_set
+from flowsuite.pointclouds.data_base import PointCloudDataModule
 from flowsuite.pointclouds.pointflow import PointFlow
 
 MODULES = {name: getattr(data_modules, name) for name in data_modules.__all__ if name != "PointCloudDataModule"}

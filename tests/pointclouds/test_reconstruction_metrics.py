@@ -19,7 +19,7 @@ def test_f_score_by_hand():
 
 
 def test_means_over_shapes_and_oracle(monkeypatch):
-    monkeypatch.setattr(reconstruction, "CHUNK", 2)
+    monkeypatch.setattr(reconstruction_metrics, "CHUNK", 2)
     x, y, inputs = (boxes(5, 40, seed, torch.float64) for seed in (0, 1, 2))
     figures = evaluate_reconstruction(x, y, inputs, progress=False)
     for row, clouds in (("", x), ("oracle ", inputs)):
