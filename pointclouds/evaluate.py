@@ -13,13 +13,14 @@ from flowsuite.core.training.files import atomic_write
 from flowsuite.pointclouds import reconstruction_metrics
 from flowsuite.pointclouds.compare import as_json, result_table
 from flowsuite.pointclouds.metrics import GENERATION_METRICS, evaluate_generations
-from flowsuite.pointclouds.tools import batches, in_units, load_model, make_parser, open_clouds, positive
+from flowsuite.pointclouds.sampling import positive
+from flowsuite.pointclouds.tools import batches, in_units, load_model, make_parser, open_clouds
 
 
 def generate(module, n: int, points: int, args: argparse.Namespace, generator: torch.Generator) -> Tensor:
     sizes = [min(args.batch_size, n - start) for start in range(0, n, args.batch_size)]
-    module.sample_points = points
-    return torch.cat([module.generate(s, None, args.temperature, generator).float().cpu() for s in sizes])
+    sets = (module.generate(size, None, args.temperature, generator, points) for size in sizes)
+    return torch.cat([clouds.float().cpu() for clouds in sets])
 
 
 def reconstruct(module, dataset, args: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,9 +17,10 @@ POINTFLOW = "flowsuite.pointclouds.PointFlow"
 
 def convert(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]):
     """`config` holds the command-line flags of the public code, at the top or under "config", and may hold the
-    statistics that the clouds were normalised with, see `normalization`. Sizes are read off the weights; the flags say layer type,
-    nonlinearity and solver. Weights saved from parallel wrappers (`.module.`) are taken as they are. The numbers of
-    finished batches of the moving batch norms, of no use at bn_lag 0, and counters of evaluations are dropped.
+    statistics that the clouds were normalised with, see `normalization`. Sizes are read off the weights; the flags say
+    layer type, nonlinearity and solver. Weights saved from parallel wrappers (`.module.`) are taken as they are. The
+    numbers of finished batches of the moving batch norms, of no use at bn_lag 0, and counters of evaluations are
+    dropped.
     """
     flags = config.get("config", config)
     weights, out = plain_weights(state_dict), {}
