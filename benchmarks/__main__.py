@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("--no-compile", action="store_true", help="leave out the rows of torch.compile")
     parser.add_argument("--save", type=Path, metavar="FILE.md", help="write the tables there too")
     args = parser.parse_args()
+    if args.device != "cpu" and args.suite in ("cnf", "pointclouds"):
+        parser.error(f"the suite {args.suite} runs on the CPU only, got --device {args.device}")
     warnings.filterwarnings("ignore", ".*torch.lu is deprecated.*")
     report = [f"# python -m benchmarks {args.suite}", describe_machine(args.device, args.threads)]
     for table in SUITES[args.suite](args):

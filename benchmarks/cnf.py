@@ -31,7 +31,7 @@ class Contender:
     Attributes:
         model: its parameters are trained.
         loss: of a batch (B, D).
-        exact: our flow with the same weights, for the exact log-likelihood; None if the model tells its own.
+        log_prob: exact log-likelihood, (B,) nats.
         nfe: forward and backward evaluations of a step on a batch.
         sample: draws n points.
     """

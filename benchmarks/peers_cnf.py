@@ -13,29 +13,34 @@ class TorchdiffeqCNF(nn.Module):
 
     dopri5 with torchdiffeq's adjoint; one Gaussian probe a solve, its Jacobian product by autograd; a context rides in
     the state, so that the adjoint yields its gradient, and enters the field anew at every evaluation; sampling
-    integrates the divergence too.
+    integrates the divergence too. PointFlow learns the end time, FFJORD's code does not.
     """
 
-    def __init__(self, field: VectorField, end_time: float = 1.0, tolerance: float = 1e-5):
+    def __init__(
+        self, field: VectorField, end_time: float = 1.0, train_end_time: bool = False, tolerance: float = 1e-5
+    ):
         super().__init__()
-        self.field, self.end_time, self.tolerance = field, end_time, tolerance
+        self.field, self.tolerance = field, tolerance
+        self.sqrt_end_time = nn.Parameter(torch.tensor(end_time**0.5), requires_grad=train_end_time)
         self.evaluations = 0
 
     def forward(self, t: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         self.evaluations += 1
         x, _, *context = state
+        recorded = torch.is_grad_enabled() and x.requires_grad
         with torch.enable_grad():
-            x = x.requires_grad_() if not x.requires_grad else x
+            x = x if recorded else x.detach().requires_grad_()
             f = self.field(t, x, self.field.condition(context[0]) if context else None)
             product = torch.autograd.grad(f, x, self.probe, create_graph=True)[0]
         return f, -(product * self.probe).sum(-1), *(torch.zeros_like(c) for c in context)
 
-    def solve(self, x: Tensor, context: Tensor | None, times: list[float]) -> tuple[Tensor, Tensor]:
+    def solve(self, x: Tensor, context: Tensor | None = None, reverse: bool = False) -> tuple[Tensor, Tensor]:
         from torchdiffeq import odeint_adjoint
 
         self.probe = torch.randn_like(x)
         state = (x, x.new_zeros(x.shape[:-1]), *(() if context is None else (context,)))
-        times = torch.tensor(times, dtype=x.dtype, device=x.device)
+        end = self.sqrt_end_time.square()
+        times = torch.stack((end, torch.zeros_like(end)) if reverse else (torch.zeros_like(end), end))
         solution = odeint_adjoint(
             self,
             state,
@@ -49,11 +54,11 @@ class TorchdiffeqCNF(nn.Module):
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, ..., D) -> (B, ...), nats."""
-        z, delta = self.solve(x, context, [0.0, self.end_time])
+        z, delta = self.solve(x, context)
         return torch.distributions.Normal(0, 1).log_prob(z).sum(-1) - delta
 
     def sample(self, noise: Tensor, context: Tensor | None = None) -> Tensor:
-        return self.solve(noise, context, [self.end_time, 0.0])[0]
+        return self.solve(noise, context, reverse=True)[0]
 
 
 def parameters(module: nn.Module) -> tuple[Tensor, ...]:

@@ -34,13 +34,14 @@ def train(step: Callable[[], None], evaluate: Callable[[], float], seconds: floa
 
 
 def race_table(title: str, runs: dict[str, Run], reference: str, seconds: float, unit: str = "nats") -> str:
-    """Seconds to the NLL that `reference` has at its end, and what everyone reaches."""
-    slowest = runs[reference].curve[-1]
+    """Seconds to the best NLL that `reference` sees within the time, counted for everyone from the first time below."""
+    target = min(nll for _, nll in runs[reference].curve)
+    slowest = runs[reference].time_to(target)
     rows = []
     for name, run in runs.items():
-        reached = run.time_to(slowest[1])
-        found = ["not reached", "-"] if reached is None else [f"{reached:.1f}", f"{slowest[0] / reached:.1f}x"]
+        reached = run.time_to(target)
+        found = ["not reached", "-"] if reached is None else [f"{reached:.1f}", f"{slowest / reached:.1f}x"]
         best = min(nll for _, nll in run.curve)
         rows.append([name, *found, f"{run.curve[-1][1]:.3f}", f"{best:.3f}", str(run.steps)])
-    columns = [f"s to {slowest[1]:.3f} {unit}", "speed-up", f"NLL after {seconds:.0f} s", "best NLL", "steps"]
+    columns = [f"s to {target:.3f} {unit}", "speed-up", f"NLL after {seconds:.0f} s", "best NLL", "steps"]
     return table(title, ["contender", *columns], rows)

@@ -107,8 +107,8 @@ DIVERGENCES = {
 }
 
 
-def choose_divergence(name: str, field: VectorField, event_shape: torch.Size, training: bool) -> str:
-    """`name`, or what "auto" stands for.
+def choose_divergence(name: str, field: VectorField, shape: torch.Size, training: bool) -> str:
+    """`name`, or what "auto" stands for with examples of this shape.
 
     That is "exact" where the trace costs at most 3 evaluations of the field (in evaluation mode: 130), else
     "forward_rademacher".
@@ -116,7 +116,7 @@ def choose_divergence(name: str, field: VectorField, event_shape: torch.Size, tr
     if name != "auto":
         return check_divergence(name)
     limit = CHEAP_IN_TRAINING if training else CHEAP_IN_EVALUATION
-    return "exact" if field.exact_cost(event_shape) <= limit else "forward_rademacher"
+    return "exact" if field.exact_cost(shape) <= limit else "forward_rademacher"
 
 
 def check_divergence(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -24,3 +26,10 @@ def at_least_float32(x: Tensor) -> Tensor:
 def autocast_off(x: Tensor) -> torch.autocast:
     """A context in which nothing on `x`'s device is autocast: invertible arithmetic keeps its precision there."""
     return torch.autocast(x.device.type, enabled=False)
+
+
+def present_autocast(x: Tensor, allowed: bool = True) -> dict[str, Any]:
+    """Arguments of a `torch.autocast` that repeats the present one on `x`'s device; off if not allowed."""
+    device = x.device.type
+    enabled = allowed and torch.is_autocast_enabled(device)
+    return {"device_type": device, "enabled": enabled, "dtype": torch.get_autocast_dtype(device)}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from flowsuite.core.numerics import present_autocast
 from flowsuite.core.transform import Compose, Transform
 
 
@@ -35,11 +36,7 @@ class _ReversibleChain(torch.autograd.Function):
     @staticmethod
     def forward(ctx, chain, context, x, *parameters):
         ctx.chain, ctx.parameters = chain, parameters
-        ctx.autocast = {
-            "device_type": x.device.type,
-            "enabled": torch.is_autocast_enabled(x.device.type),
-            "dtype": torch.get_autocast_dtype(x.device.type),
-        }
+        ctx.autocast = present_autocast(x)
         z, ladj = chain.run_forward(x, context)
         ctx.save_for_backward(z, context)
         return z, ladj.clone()

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from flowsuite.core.divergence import DIVERGENCES, check_divergence, choose_divergence, sum_over_field
 from flowsuite.core.nets.vector_field import VectorField
-from flowsuite.core.numerics import at_least_float32, sum_over_event
+from flowsuite.core.numerics import at_least_float32, present_autocast, sum_over_event
 from flowsuite.core.ode import Adaptive, Evaluations, FixedGrid, Solver, SolverError
 from flowsuite.core.ode.solver import failure_list
 from flowsuite.core.transform import Transform
@@ -100,7 +100,8 @@ class CNF(Transform):
 
     Data is at t = 0 and noise at t = T. `inverse` integrates from T to 0, `generate` does so without a divergence. The
     end time `T = s^2` is learned unless `train_end_time` is off. State and log-determinant are float32 or better under
-    any autocast; the field itself may run in lower precision.
+    any autocast; the field itself runs in lower precision only in training on a fixed grid: an error test would take
+    the rounding for stiffness, and a likelihood that is reported is not to be rounded.
 
     x is (B, *event), or (B, N, D) for a field of single points (`field.event_dims == 1`), all moved by one context row:
     `solve` then tells the log-determinant of every point, `forward` their sum.
@@ -148,8 +149,9 @@ class CNF(Transform):
         return self._resolve(self.divergence if self.training else self.eval_divergence, x)
 
     def _resolve(self, divergence: str, x: Tensor) -> str:
-        shape = x.shape[x.ndim - self.field.event_dims :]
-        return choose_divergence(divergence, self.field, shape, self.training)
+        if divergence == "auto" and "jacobian" in _wanted.get():
+            return "forward_rademacher"  # its product is what that penalty needs
+        return choose_divergence(divergence, self.field, x.shape[1:], self.training)
 
     def solve(
         self,
@@ -174,7 +176,11 @@ class CNF(Transform):
         x = at_least_float32(x)
         divergence = self._resolve(divergence, x) if divergence else self.divergence_for(x)
         wanted = _wanted.get() if with_ladj else ()
-        dynamics = Dynamics(self.field, self.field.condition(context))
+        chosen = solver or (self.solver if self.training else self.eval_solver)
+        autocast = present_autocast(x, allowed=self.training and chosen.tolerates_rounding)
+        with torch.autocast(**autocast):
+            condition = self.field.condition(context)
+        dynamics = Dynamics(self.field, condition, autocast)
         if with_ladj:
             estimator = DIVERGENCES[divergence]
             probe = estimator.probe(x, self.field) if probe is None else probe
@@ -184,7 +190,6 @@ class CNF(Transform):
         end = self.end_time.to(x.dtype)
         times = (end, torch.zeros_like(end)) if reverse else (torch.zeros_like(end), end)
         evaluations = Evaluations()
-        chosen = solver or (self.solver if self.training else self.eval_solver)
         failures = failure_list()
         try:
             z, integrals = chosen.solve(dynamics, x, *times, evaluations)
@@ -232,11 +237,13 @@ def set_eval_solver(module: nn.Module, solver: Solver) -> None:
 class Dynamics:
     """The right-hand side of one solve: the field with its condition, and the integrands that were asked for.
 
-    Integrands, in order: the divergence if there is one, then the penalties.
+    Integrands, in order: the divergence if there is one, then the penalties. `autocast` holds in the backward pass too,
+    wherever that runs.
     """
 
     field: VectorField
     condition: Any
+    autocast: dict[str, Any]
     divergence: str | None = None
     probe: Tensor | None = None
     spare_probe: Tensor | None = None
@@ -250,6 +257,10 @@ class Dynamics:
         return replace(self, condition=condition)
 
     def __call__(self, t: Tensor, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        with torch.autocast(**self.autocast):
+            return self._evaluate(t, x)
+
+    def _evaluate(self, t: Tensor, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         if self.divergence is None:
             return self.field(t, x, self.condition).to(x.dtype), ()
         estimate = DIVERGENCES[self.divergence]

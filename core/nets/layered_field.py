@@ -97,8 +97,8 @@ class LayeredField(VectorField):
             trace = trace + float32_sum((image * tangents).sum(0), self.event_dims)
         return f, trace - event.numel() if self.residual else trace
 
-    def exact_cost(self, event_shape):
-        return 1.0 + event_shape.numel()
+    def exact_cost(self, shape):
+        return 1.0 + shape[len(shape) - self.event_dims :].numel()
 
     def code_estimate(self, t: Tensor, x: Tensor, probe: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """`(f, e' (dh/dx) (dg/dh) e)` for `f = g(h(x))`, `h` the hidden layer `code_layer`, a probe of its shape.

@@ -18,6 +18,8 @@ from flowsuite.core.nets.mlp import check_context
 from flowsuite.core.nets.time_embedding import make_time_embedding
 from flowsuite.core.nets.vector_field import float32_sum
 
+STACKED = 2**26  # numbers that a stack of tangents may hold
+
 
 class MLPField(LayeredField):
     """`f(t, x; c)`: time-dependent linear layers with a smooth activation between them; x is (B, ..., dim).
@@ -82,9 +84,13 @@ class MLPField(LayeredField):
         trace = TRACES[min(len(slopes), 3)](maps, slopes)
         return f, (trace - self.dim if self.residual else trace).expand(x.shape[:-1])
 
-    def exact_cost(self, event_shape=None):
-        """Cheap for up to two hidden layers; above, `dim` products with every matrix between hidden layers."""
-        if len(self.layers) <= 3:
+    def exact_cost(self, shape):
+        """Cheap for up to two hidden layers; above, `dim` products with every matrix between hidden layers.
+
+        So too for two where single vectors have scales of their own, from a context: see `trace_of_two_hidden`.
+        """
+        own = bool(self.context_features) and len(shape) == 1
+        if len(self.activations) + own <= 2:
             return 2.0
         sizes = [layer.in_features * layer.out_features for layer in self.layers]
         return 1.0 + self.dim * sum(sizes[1:-1]) / sum(sizes)
@@ -118,17 +124,22 @@ def trace_of_two_hidden(maps: list[AffineMap], slopes: list[Tensor]) -> Tensor:
 
 
 def trace_by_tangents(maps: list[AffineMap], slopes: list[Tensor]) -> Tensor:
-    """Tangents of all D coordinates, stacked on a new first axis, up to the middle layer; cotangents down to it."""
-    middle = (len(slopes) + 1) // 2
-    tangents = rows(maps[0].weight.mT, slopes[0])
-    for m, slope in zip(maps[1:middle], slopes[: middle - 1], strict=True):
-        tangents = matmul(tangents * slope, m.weight)
-    cotangents = rows(maps[-1].weight, slopes[0])
+    """Tangents of the D coordinates, stacked on a new first axis, up to the middle layer; cotangents down to it."""
+    tangents, cotangents = rows(maps[0].weight.mT, slopes[0]), rows(maps[-1].weight, slopes[0])
     if maps[-1].scale is not None:
         cotangents = cotangents * maps[-1].scale.movedim(-1, 0).unsqueeze(-1)
+    stack = max(1, STACKED // max(slope.numel() for slope in slopes))
+    pairs = zip(tangents.split(stack), cotangents.split(stack), strict=True)
+    return sum(meet_in_the_middle(maps, slopes, up, down) for up, down in pairs)
+
+
+def meet_in_the_middle(maps: list[AffineMap], slopes: list[Tensor], up: Tensor, down: Tensor) -> Tensor:
+    middle = (len(slopes) + 1) // 2
+    for m, slope in zip(maps[1:middle], slopes[: middle - 1], strict=True):
+        up = matmul(up * slope, m.weight)
     for m, slope in zip(reversed(maps[middle:-1]), reversed(slopes[middle:]), strict=True):
-        cotangents = matmul(cotangents * slope, m.weight.mT)
-    return float32_sum((tangents * cotangents).sum(0) * slopes[middle - 1])
+        down = matmul(down * slope, m.weight.mT)
+    return float32_sum((up * down).sum(0) * slopes[middle - 1])
 
 
 def rows(matrix: Tensor, like: Tensor) -> Tensor:

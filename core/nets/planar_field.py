@@ -60,5 +60,5 @@ class PlanarField(LayeredField):
         f, maps, slopes = self._run(t, x, condition)
         return f, trace_of_one_hidden(maps, slopes)
 
-    def exact_cost(self, event_shape):
+    def exact_cost(self, shape):
         return 2.0

@@ -44,14 +44,15 @@ class VectorField(nn.Module):
         """`(f, tr J)`; the trace has the shape of `x` without its event axes."""
         return brute_force_divergence(self, t, x, condition)
 
-    def exact_cost(self, event_shape: torch.Size) -> float:
-        """What `exact_divergence` costs, in evaluations of the field."""
-        return 1.0 + 2.0 * event_shape.numel()
+    def exact_cost(self, shape: torch.Size) -> float:
+        """What `exact_divergence` costs for examples of this shape, (*leading, *event), in evaluations of the field."""
+        return 1.0 + 2.0 * shape[len(shape) - self.event_dims :].numel()
 
 
 def reverse_vjp(field: VectorField, t: Tensor, x: Tensor, v: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
     """`(f, v' J)` by autograd, differentiable again where gradients are on."""
     create_graph = torch.is_grad_enabled()
+    check_autograd()
     with torch.enable_grad():
         x = x if create_graph and x.requires_grad else x.detach().requires_grad_()
         f = field(t, x, condition)
@@ -62,6 +63,7 @@ def reverse_vjp(field: VectorField, t: Tensor, x: Tensor, v: Tensor, condition: 
 def brute_force_divergence(field: VectorField, t: Tensor, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
     """`(f, tr J)` by one reverse pass for each coordinate of an event: the oracle for everything faster."""
     create_graph = torch.is_grad_enabled()
+    check_autograd()
     with torch.enable_grad():
         x = x if create_graph and x.requires_grad else x.detach().requires_grad_()
         f = field(t, x, condition)
@@ -72,6 +74,15 @@ def brute_force_divergence(field: VectorField, t: Tensor, x: Tensor, condition: 
             one[..., i] = 1
             trace = trace + _gradient(flat, x, one, True if create_graph else None).flatten(-field.event_dims)[..., i]
     return (f, trace) if create_graph else (f.detach(), trace)
+
+
+def check_autograd() -> None:
+    """In inference mode gradients would silently be 0."""
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError(
+            "this divergence needs autograd, which torch.inference_mode rules out: use torch.no_grad, or "
+            "Trainer(inference_mode=False)"
+        )
 
 
 def _gradient(f: Tensor, x: Tensor, v: Tensor, create_graph: bool | None) -> Tensor:

@@ -8,7 +8,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from flowsuite.core.ode.solver import Evaluations, RightHandSide, Solver, SolverError, detached_copy, failure_list
+from flowsuite.core.ode.solver import (
+    Evaluations,
+    RightHandSide,
+    Solver,
+    SolverError,
+    detached_copy,
+    failure_list,
+    refuse_second_derivatives,
+)
 
 METHODS = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
 
@@ -17,8 +25,8 @@ class Adaptive(Solver):
     """Embedded Runge-Kutta methods whose step follows an error estimate (torchdiffeq).
 
     The error test takes the state and the first integral (the log-determinant); further integrals do not steer the
-    step. No step goes past `t1`. One step size serves the whole batch, so that a result depends, within the tolerance,
-    on the other examples.
+    step. No step goes past the end, forward or backward. One step size serves the whole batch, so that a result
+    depends, within the tolerance, on the other examples.
 
     Args:
         method: "dopri5" (Dormand-Prince 5(4)), "dopri8", "bosh3", "fehlberg2" or "adaptive_heun".
@@ -31,6 +39,8 @@ class Adaptive(Solver):
     Raises:
         SolverError: in `solve` or in the backward pass, where `max_nfe` is exceeded or the step size vanishes.
     """
+
+    tolerates_rounding = False
 
     def __init__(
         self,
@@ -86,14 +96,14 @@ class Adaptive(Solver):
             if adjoint_parameters is None:
                 solution = torchdiffeq.odeint(function, state, times, **arguments)
             else:
-                # The adjoint's own step_t would be the forward end; its options take the norm alone.
+                backwards = {"step_t": times[:1].detach()} | ({"norm": "seminorm"} if self.seminorm else {})
                 solution = torchdiffeq.odeint_adjoint(
                     function,
                     state,
                     times,
                     **arguments,
                     adjoint_params=adjoint_parameters,
-                    adjoint_options={"norm": "seminorm"} if self.seminorm else {},
+                    adjoint_options=backwards,
                 )
         except AssertionError as error:
             raise explain(error, self) from None
@@ -143,6 +153,7 @@ class AdjointSolve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *gradients):
+        refuse_second_derivatives()
         wanted = [tensor for tensor in ctx.inputs if tensor.requires_grad]
         outputs = [(part, g) for part, g in zip(ctx.solution, gradients, strict=True) if part.requires_grad]
         ctx.evaluations.in_backward = True

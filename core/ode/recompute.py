@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from flowsuite.core.ode.solver import Evaluations, RightHandSide, detached_copy
+from flowsuite.core.ode.solver import Evaluations, RightHandSide, detached_copy, refuse_second_derivatives
 
 Grid = list[tuple[Tensor, Tensor]]
 Step = Callable[[RightHandSide, Tensor, Tensor, Tensor], tuple[Tensor, tuple[Tensor, ...]]]
@@ -58,6 +58,7 @@ class RecomputedSolve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_x, *grad_integrals):
+        refuse_second_derivatives()
         t0, t1, *states = ctx.saved_tensors
         ctx.evaluations.in_backward = True
         with torch.enable_grad():

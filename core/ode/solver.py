@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -80,8 +81,11 @@ class RightHandSide(Protocol):
 class Solver:
     """Integrates `dx/dt = f(t, x)` and any number of integrals along the way.
 
-    Stateless: one solver may serve many flows. Equal settings make equal solvers.
+    Stateless: one solver may serve many flows. Equal settings make equal solvers. `tolerates_rounding` is False where
+    an error test would take a right-hand side in low precision for a stiff one.
     """
+
+    tolerates_rounding = True
 
     def solve(
         self, rhs: RightHandSide, x: Tensor, t0: Tensor, t1: Tensor, evaluations: Evaluations
@@ -108,6 +112,15 @@ class Solver:
         return type(self) is type(other) and vars(self) == vars(other)
 
     __hash__ = None
+
+
+def refuse_second_derivatives() -> None:
+    """Called at the head of a backward pass that computes numbers, not a graph: it would lose them silently."""
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "second derivatives of a solve need a graph of its gradient: take FixedGrid(checkpoint=False) or "
+            "Adaptive(adjoint=False)"
+        )
 
 
 def detached_copy(rhs: RightHandSide) -> tuple[RightHandSide, list[Tensor], list[Tensor]]:

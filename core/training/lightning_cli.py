@@ -67,7 +67,8 @@ class FlowCLI(LightningCLI):
             load_from_checkpoint_support=False,
             seed_everything_default=0,
             save_config_kwargs={"overwrite": True},
-            trainer_defaults={"default_root_dir": "runs", "num_sanity_val_steps": 0},
+            # Inference mode would rule out divergences by autograd.
+            trainer_defaults={"default_root_dir": "runs", "num_sanity_val_steps": 0, "inference_mode": False},
             parser_kwargs={"exit_on_error": False, argv[0]: {"exit_on_error": False}},
         )
 

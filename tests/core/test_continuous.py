@@ -238,3 +238,73 @@ def test_compiled_step_computes_the_same():
         results.append([z, ladj, *torch.autograd.grad(z.square().sum() - ladj.sum(), list(cnf.parameters()))])
     for got, want in zip(*results, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("divergence", ["exact", "brute_force", "rademacher"])
+def test_autograd_divergences_refuse_inference_mode(divergence):
+    cnf = CNF(Interacting(), eval_solver=FixedGrid(steps=2), eval_divergence=divergence).eval()
+    with torch.inference_mode(), pytest.raises(RuntimeError, match="needs autograd"):
+        cnf(torch.randn(2, 4, 2))
+
+
+@pytest.mark.parametrize("divergence", ["exact", "forward_rademacher"])
+def test_closed_forms_work_in_inference_mode(divergence):
+    cnf, (x, context) = make(eval_divergence=divergence).eval(), data()
+    with torch.inference_mode():
+        ladj = cnf(x, context)[1]
+    assert ladj.abs().min() > 0
+
+
+def test_recomputation_repeats_the_autocast_of_the_forward_pass(monkeypatch):
+    cnf, (x, context) = make(FixedGrid(steps=2)).float(), (tensor.float() for tensor in data())
+    seen, with_slope = [], cnf.field.activations[0].with_slope
+
+    def record(a):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return with_slope(a)
+
+    monkeypatch.setattr(cnf.field.activations[0], "with_slope", record)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, ladj = cnf(x, context)
+    ladj.sum().backward()
+    assert seen == [True] * 16
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_adaptive_solves_and_evaluation_stay_in_float32_under_autocast(training):
+    cnf, (x, context) = make(Adaptive()).float().train(training), (tensor.float() for tensor in data())
+    context = context.requires_grad_()
+    expected = cnf(x, context)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = cnf(x, context)
+    got[1].sum().backward()
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [FixedGrid(steps=2), Adaptive()])
+def test_second_derivatives_are_refused_not_lost(solver):
+    cnf, (x, context) = make(solver), data()
+    ladj = cnf(x.requires_grad_(), context)[1].sum()
+    with pytest.raises(RuntimeError, match="second derivatives of a solve"):
+        torch.autograd.grad(ladj, x, create_graph=True)
+
+
+def test_auto_knows_what_a_context_costs():
+    wide = CNF(MLPField(43, (64, 64), context_features=3))
+    assert wide.divergence_for(torch.zeros(5, 43)) == "forward_rademacher"
+    assert wide.divergence_for(torch.zeros(5, 9, 43)) == "exact"
+
+
+def test_auto_takes_the_estimate_whose_product_a_penalty_needs():
+    cnf, (x, context) = make(), data()
+    with record_solves(("jacobian",)) as log:
+        cnf(x, context)
+    assert log.solutions[0].divergence == "forward_rademacher"
+
+
+def test_stacks_of_tangents_are_bounded(monkeypatch):
+    field, x = MLPField(7, (8, 9, 6)).double(), torch.randn(5, 7).double()
+    whole = field.exact_divergence(torch.tensor(0.3), x)[1]
+    monkeypatch.setattr("flowsuite.core.nets.mlp_field.STACKED", 100)
+    torch.testing.assert_close(field.exact_divergence(torch.tensor(0.3), x)[1], whole, rtol=1e-12, atol=1e-12)
