@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from flowsuite.core.flow import Flow
 from flowsuite.core.layers.continuous import CNF, record_solves
 from flowsuite.core.ode import Adaptive, Solver, SolverError
 
 NOISELESS = ("exact", "brute_force")
-LogProb = Callable[[], Tensor]
+DRAWS = (torch.rand_like, torch.randn_like, torch.randint_like)
+LogProb = Callable[[nn.Module, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Sweep:
     """One setting of the solver.
 
     Attributes:
-        solver: method and tolerance or steps, of the first continuous layer.
+        solver: method and tolerance or steps, of the first continuous layer; "float64" where computed in that.
         log_prob: mean over the batch, nats; NaN where the solver gave up.
         nfe: evaluations of all fields.
     """
@@ -63,22 +66,27 @@ class Certificate:
         """Solver error and twice the standard error."""
         return self.solver_error + 2 * self.standard_error
 
-    def is_tight(self, threshold: float = 0.01, round_trip: float = 1e-2) -> bool:
-        """Whether `error` is at most `threshold` nats, and the round trip error at most `round_trip`."""
+    def error_of_mean(self, examples: int) -> float:
+        """`error` of a mean over so many examples like these: the more there are, the less the probes matter."""
+        return self.solver_error + 2 * self.standard_error * math.sqrt(self.examples / examples)
+
+    def is_tight(self, threshold: float = 0.01, round_trip: float = 1e-2, examples: int | None = None) -> bool:
+        """Whether the error of a mean over `examples` (these alone if None) is at most `threshold` nats, and the round
+        trip error at most `round_trip`."""
         closed = self.round_trip is None or self.round_trip <= round_trip
-        return self.error <= threshold and closed  # NaN is not tight
+        return self.error_of_mean(examples or self.examples) <= threshold and closed  # NaN is not tight
 
     def __str__(self) -> str:
         lines = [f"likelihood certificate, {self.examples} examples, nats per example"]
         for i, row in enumerate(self.sweep):
             mark = "  <- used" if i == self.used else ""
-            lines.append(f"  {row.solver:<32} log p {row.log_prob:12.5f}  NFE {row.nfe:6d}{mark}")
-        lines.append(f"  {'solver error':<32} {self.solver_error:18.2e}")
+            lines.append(f"  {row.solver:<40} log p {row.log_prob:12.5f}  NFE {row.nfe:6d}{mark}")
+        lines.append(f"  {'solver error':<40} {self.solver_error:18.2e}")
         noise = f"{self.standard_error:.2e} ({self.probes} probes)"
         trace = noise if self.probes else "0 (exact trace)"
-        lines.append(f"  {'standard error, ' + self.divergence:<32} {trace:>18}")
+        lines.append(f"  {'standard error, ' + self.divergence:<40} {trace:>18}")
         round_trip = "no inverse" if self.round_trip is None else f"{self.round_trip:.2e}"
-        lines.append(f"  {'round trip, RMS':<32} {round_trip:>18}")
+        lines.append(f"  {'round trip, RMS':<40} {round_trip:>18}")
         return "\n".join(lines)
 
 
@@ -111,6 +119,20 @@ def seeded(x: Tensor, seed: int) -> Iterator[None]:
         yield
 
 
+class SameDraws(TorchFunctionMode):
+    """Random tensors like one of float64 are drawn in float32: those that a float32 computation draws."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in DRAWS and args[0].dtype == torch.float64:
+            return func(args[0].float(), *args[1:], **(kwargs or {})).double()
+        return func(*args, **(kwargs or {}))
+
+
+def in_float64(module: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
+    """A copy of `module` and `x` in float64."""
+    return copy.deepcopy(module).double(), x.double()
+
+
 @torch.no_grad()
 def certify(
     module: nn.Module,
@@ -124,8 +146,9 @@ def certify(
 
     Args:
         module: in evaluation mode.
-        log_prob: () -> (B,), in nats.
-        x: the examples that `log_prob` evaluates, (B, ...).
+        log_prob: (module, x) -> (B,), in nats. It is called with `module`, and with a copy of it and `x` in float64:
+            the finest solver shows nothing below the rounding errors of the precision that it is run in.
+        x: the examples, (B, ...). Integers, and devices without float64, keep the precision of `module`.
         round_trip: () -> the examples mapped to latents and back.
         factors: refinements of the solver beside 1; by default 1/10 and 10 for adaptive solvers, 1/2, 2 and 4 for fixed
             grids. The same random numbers are used for all.
@@ -140,9 +163,17 @@ def certify(
         raise ValueError(f"probes must be at least 2, got {probes}")
     adaptive = isinstance(layers[0].eval_solver, Adaptive)
     factors = tuple(sorted({1.0, *(factors or ((0.1, 10.0) if adaptive else (0.5, 2.0, 4.0)))}))
+    if factors[-1] <= 1:
+        raise ValueError(f"factors must have one above 1 to compare with, got {factors}")
+    widens = x.dtype.is_floating_point and x.dtype != torch.float64 and x.device.type in ("cpu", "cuda")
     rows, values, divergences = [], [], set()
     for factor in factors:
-        row, value, found = measure(module, log_prob, x, layers[0].eval_solver.refined(factor), factor)
+        shown = describe_solver(layers[0].eval_solver.refined(factor))
+        if widens and factor == factors[-1]:
+            with SameDraws():
+                row, value, found = measure(*in_float64(module, x), log_prob, f"{shown}, float64", factor)
+        else:
+            row, value, found = measure(module, x, log_prob, shown, factor)
         rows.append(row)
         values.append(value)
         divergences |= found
@@ -154,7 +185,7 @@ def certify(
         used=used,
         solver_error=(values[used] - values[-1]).abs().mean().item(),
         divergence=", ".join(noisy or sorted(divergences)),
-        standard_error=standard_error(log_prob, x, probes) if noisy else 0.0,
+        standard_error=standard_error(module, log_prob, x, probes) if noisy else 0.0,
         probes=probes if noisy else 0,
         round_trip=None if round_trip is None else round_trip_error(round_trip, x),
     )
@@ -170,23 +201,26 @@ def round_trip_error(round_trip: Callable[[], Tensor], x: Tensor) -> float:
 
 
 def measure(
-    module: nn.Module, log_prob: LogProb, x: Tensor, shown: Solver, factor: float
+    module: nn.Module, x: Tensor, log_prob: LogProb, shown: str, factor: float
 ) -> tuple[Sweep, Tensor, set[str]]:
     """A row of the sweep, log p (B,) and the divergences used."""
     with override_solver(module, lambda solver: solver.refined(factor)), record_solves() as log, seeded(x, 0):
         try:
-            values = log_prob().double()
+            values = log_prob(module, x).double()
         except SolverError:
             values = torch.full((x.shape[0],), math.nan, dtype=torch.float64, device=x.device)
     found = {solution.divergence for solution in log.solutions if solution.divergence}
-    return Sweep(describe_solver(shown), values.mean().item(), log.nfe_forward), values, found
+    return Sweep(shown, values.mean().item(), log.nfe_forward), values, found
 
 
-def standard_error(log_prob: LogProb, x: Tensor, probes: int) -> float:
+def standard_error(module: nn.Module, log_prob: LogProb, x: Tensor, probes: int) -> float:
     draws = []
     for k in range(probes):
         with seeded(x, k):
-            draws.append(log_prob().double())
+            try:
+                draws.append(log_prob(module, x).double())
+            except SolverError:
+                return math.nan
     return (torch.stack(draws).var(0).mean() / x.shape[0]).sqrt().item()
 
 
@@ -200,5 +234,8 @@ def certify_flow(flow: Flow, x: Tensor, context: Tensor | None = None, **options
     def round_trip() -> Tensor:
         return flow.decode(flow.encode(x, context), context)
 
-    bijective = flow.transform.bijective
-    return certify(flow, lambda: flow.log_prob(x, context), x, round_trip if bijective else None, **options)
+    def log_prob(module: nn.Module, points: Tensor) -> Tensor:
+        floats = context is not None and context.is_floating_point()
+        return module.log_prob(points, context.to(points.dtype) if floats else context)
+
+    return certify(flow, log_prob, x, round_trip if flow.transform.bijective else None, **options)

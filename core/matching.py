@@ -10,6 +10,8 @@ A field trained here can be fine-tuned by likelihood and evaluated exactly, and 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -99,7 +101,14 @@ class FlowMatching:
             raise ValueError("optimal pairing would make the noise depend on the context: take independent pairing")
         return matching_loss(cnf, data, pair_noise(noise, data, self.pairing), context, self._path)
 
-    def flow_loss(self, flow: Flow, x: Tensor, context: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+    def flow_loss(
+        self,
+        flow: Flow,
+        x: Tensor,
+        context: Tensor | None = None,
+        noise: Tensor | None = None,
+        take_up: bool = True,
+    ) -> Tensor:
         """Flow-matching loss of a flow with one continuous layer, a scalar.
 
         Data is mapped through the layers before that layer, noise back through those after it, without gradients. A
@@ -108,12 +117,15 @@ class FlowMatching:
         Args:
             x: data (B, ...).
             noise: standard latents already paired with `x` (reflow); drawn and paired if None.
+            take_up: whether a moving batch norm before the continuous layer takes up the batch; off where the
+                likelihood of the same batch does so already.
         """
         before, cnf, after = split_at_cnf(flow.transform)
         paired = noise is not None
         with torch.no_grad():
             for layer in before:
-                x = layer(x, context)[0]
+                with contextlib.nullcontext() if take_up else evaluation_mode(layer):
+                    x = layer(x, context)[0]
             z = noise if paired else flow.base.sample(x.shape[0])
             for layer in reversed(after):
                 z = decode_with(layer, z, context)
@@ -122,15 +134,22 @@ class FlowMatching:
         return self.cnf_loss(cnf, x, z.to(x), context)
 
 
-def decode_with(layer: Transform, z: Tensor, context: Tensor | None) -> Tensor:
-    """`layer.generate(z)` in evaluation mode, whatever mode the layer is in."""
+@contextlib.contextmanager
+def evaluation_mode(layer: Transform) -> Iterator[None]:
+    """Inside the block `layer` is in evaluation mode, whatever mode it is in outside."""
     modes = [(module, module.training) for module in layer.modules()]
     layer.eval()
     try:
-        return layer.generate(z, context)
+        yield
     finally:
         for module, training in modes:
             module.training = training
+
+
+def decode_with(layer: Transform, z: Tensor, context: Tensor | None) -> Tensor:
+    """`layer.generate(z)` in evaluation mode."""
+    with evaluation_mode(layer):
+        return layer.generate(z, context)
 
 
 def unmatched_parameters(module: nn.Module) -> list[nn.Parameter]:

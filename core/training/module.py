@@ -133,12 +133,11 @@ class FlowModule(pl.LightningModule):
     def _evaluate(self, batch: Any, stage: str) -> None:
         x, context = self.unpack(batch)
         loss, figures = self.loss(x, context, stage)
-        self.log_dict(
-            {f"{stage}/{name}": value for name, value in {"loss": loss, **figures}.items()},
-            prog_bar=True,
-            batch_size=x.shape[0],
-            sync_dist=True,
-        )
+        self._log_evaluation(stage, {"loss": loss, **figures}, x.shape[0])
+
+    def _log_evaluation(self, stage: str, figures: dict[str, Tensor], examples: int) -> None:
+        figures = {f"{stage}/{name}": value for name, value in figures.items()}
+        self.log_dict(figures, prog_bar=True, batch_size=examples, sync_dist=True)
 
     # Randomness as a function of (seed, rank, stage, epoch, batch)
 

@@ -70,6 +70,35 @@ def test_random_numbers_are_left_alone_and_probes_shared_by_the_sweep():
     assert certificate.solver_error < 1e-5 < certificate.standard_error
 
 
+def test_the_finest_row_is_not_bound_by_the_rounding_of_float32():
+    """Tolerances far below float32's rounding: the reference is the exact figure, the error that of float32."""
+    model, x = flow(Adaptive(rtol=1e-6, atol=1e-8)), data()
+    with torch.no_grad(), override_solver(model, lambda _: Adaptive(rtol=1e-11, atol=1e-11)):
+        exact = model.log_prob(x)
+    model = model.float()
+    kept = [p.clone() for p in model.parameters()]
+    certificate = certify_flow(model, x.float())
+    with torch.no_grad():
+        error = (model.log_prob(x.float()).double() - exact).abs().mean().item()
+    assert certificate.sweep[-1].solver.endswith(", float64") and "float64" not in certificate.sweep[1].solver
+    assert certificate.sweep[-1].log_prob == pytest.approx(exact.mean().item(), abs=1e-6)
+    assert certificate.solver_error == pytest.approx(error, rel=0.1) and certificate.is_tight()
+    assert all(p.dtype == torch.float32 and torch.equal(p, q) for p, q in zip(model.parameters(), kept, strict=True))
+
+
+@pytest.mark.parametrize("divergence", ["rademacher", "hutchinson", "forward_hutchinson"])
+def test_probes_are_the_same_in_both_precisions(divergence):
+    certificate = certify_flow(flow(FixedGrid(steps=40), divergence).float(), data().float())
+    assert certificate.solver_error < 1e-4 < certificate.standard_error
+
+
+def test_error_of_a_mean_over_more_examples():
+    certificate = Certificate(4, (Sweep("rk4 8 steps", -1.0, 32),), 0, 1e-3, "rademacher", 0.2, 8, None)
+    assert certificate.error == certificate.error_of_mean(4) == pytest.approx(0.401)
+    assert certificate.error_of_mean(400) == pytest.approx(0.041)
+    assert certificate.is_tight(0.05, examples=400) and not certificate.is_tight(0.05)
+
+
 def test_a_solver_that_gives_up_is_not_tight():
     certificate = certify_flow(flow(Adaptive(rtol=1e-4, atol=1e-4, max_nfe=50)), data())
     assert math.isnan(certificate.sweep[-1].log_prob) and not certificate.is_tight(1e6)
@@ -92,6 +121,8 @@ def test_what_it_refuses():
         certify_flow(discrete, data())
     model = flow(FixedGrid())
     with pytest.raises(ValueError, match="probes must be at least 2"):
-        certify(model, lambda: model.log_prob(data()), data(), probes=1)
+        certify(model, lambda flow, x: flow.log_prob(x), data(), probes=1)
+    with pytest.raises(ValueError, match="factors must have one above 1"):
+        certify_flow(model, data(), factors=(0.5,))
     with pytest.raises(RuntimeError, match="evaluation mode"):
         certify_flow(model.train(), data())

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from toyflow import ToyData
 
+from flowsuite.core.certificate import override_solver
 from flowsuite.core.ffjord import FFJORD
 from flowsuite.core.layers.continuous import CNF
 from flowsuite.core.ode import Adaptive, FixedGrid, SolverError
@@ -17,6 +18,15 @@ from flowsuite.core.training.checkpoint import build_module, load_module
 from flowsuite.core.training.continuous import ContinuousFlowModule
 
 SOLVERS = {"recomputed": FixedGrid("heun", steps=2), "adjoint": Adaptive(rtol=1e-4, atol=1e-4)}
+
+
+class FixedData(ToyData):
+    """Without the augmentation, which is drawn anew for every batch."""
+
+    def make_dataset(self, split):
+        dataset = super().make_dataset(split)
+        dataset.augment = False
+        return dataset
 
 
 class Figures(pl.Callback):
@@ -69,7 +79,9 @@ def test_evaluations_are_logged_forward_and_backward(tmp_path, name, capsys):
     assert figures["val/nfe"] == 16
     assert figures["train/end_time_0"] != 1
     assert figures["val/loss"] * 4 == pytest.approx(figures["val/nats"].item(), rel=1e-5)
-    assert "continuous layer 0: in training divergence exact" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed.count(f"continuous layer 0: in training divergence exact, {SOLVERS[name]}") == 1
+    assert printed.count("continuous layer 0: in evaluation divergence exact, FixedGrid(method='rk4', steps=4") == 1
 
 
 def test_penalties_enter_the_loss_divided_by_the_dimension(tmp_path):
@@ -81,22 +93,42 @@ def test_penalties_enter_the_loss_divided_by_the_dimension(tmp_path):
 
 @pytest.mark.parametrize("objective", ["flow_matching", "hybrid", "likelihood"])
 def test_every_objective_is_evaluated_by_exact_likelihood(tmp_path, objective):
-    module = make(objective=objective, batch_norm=True)
-    trainer = fit(module, tmp_path, ToyData(n=96), max_epochs=2)
-    assert trainer.callback_metrics["val/nats"].item() < 20
+    """The figure is -log p of the trained weights by a solver far finer than any used in training."""
+    module = make(objective=objective, batch_norm=True, eval_solver=Adaptive(rtol=1e-6, atol=1e-6))
+    data = FixedData(n=96)
+    batches = list(data.val_dataloader())
+    with torch.no_grad():
+        before = -module.eval().flow(torch.cat(batches)).mean()
+    figures = fit(module.train(), tmp_path, data, max_epochs=2).callback_metrics
     module.eval()
-    batch = next(iter(trainer.datamodule.val_dataloader()))
-    assert not torch.allclose(module.flow(batch), torch.zeros(()))
+    with torch.no_grad(), override_solver(module, lambda _: FixedGrid(steps=64)):
+        nats = -module.flow(torch.cat(batches)).mean()
+    torch.testing.assert_close(figures["val/nats"], nats, rtol=1e-4, atol=1e-4)
+    assert nats < before - 1
     if objective == "hybrid":
-        figures = trainer.callback_metrics
         torch.testing.assert_close(figures["train/loss"], figures["train/nats"] / 4 + figures["train/matching"])
 
 
-def test_flow_matching_solves_nothing_and_trains_the_field_alone(tmp_path):
+def test_hybrid_moves_the_batch_norm_once_a_step(tmp_path):
+    counts = []
+    for objective in ("likelihood", "hybrid", "flow_matching"):
+        module = make(objective=objective, batch_norm=True)
+        norm, calls = module.flow.transform[0], []
+        norm.register_forward_hook(lambda norm, *_, calls=calls: calls.append(norm.training))
+        fit(module, tmp_path, limit_val_batches=0)
+        assert norm.training
+        counts.append(sum(calls))
+    assert counts == [3, 3, 3]
+
+
+def test_flow_matching_solves_nothing_and_trains_the_field_alone(tmp_path, capsys):
     module = make(objective="flow_matching", batch_norm=True)
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
     trainer = fit(module, tmp_path)
     assert "train/nfe_forward" not in trainer.callback_metrics
+    printed = capsys.readouterr().out
+    assert "continuous layer 0: in training no likelihood is computed" in printed
+    assert "continuous layer 0: in evaluation divergence exact, FixedGrid" in printed
     for name, p in module.named_parameters():
         assert p.requires_grad
         assert torch.equal(p, before[name]) == (".field." not in name), name
@@ -248,9 +280,56 @@ def test_reflow_wants_pairs(tmp_path):
         fit(make(objective="reflow"), tmp_path)
 
 
-def run_test(module, folder):
+def run_test(module, folder, data=None):
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=folder)
-    trainer.test(module, datamodule=ToyData(n=24), verbose=False)
+    trainer.test(module, datamodule=data or ToyData(n=24), verbose=False)
+    return trainer.callback_metrics
+
+
+class FailsOn(ContinuousFlowModule):
+    """Solves of batches `failing` give up."""
+
+    failing: tuple[int, ...] = ()
+
+    def _evaluate(self, batch, stage):
+        batch_idx = self.batch_number = getattr(self, "batch_number", -1) + 1
+        cnf = self.flow.transform[0]
+        solver = cnf.eval_solver
+        if batch_idx in self.failing:
+            cnf.eval_solver = Adaptive(max_nfe=3)
+        try:
+            super()._evaluate(batch, stage)
+        finally:
+            cnf.eval_solver = solver
+
+
+@pytest.mark.parametrize("stage", ["val", "test"])
+def test_batches_that_cannot_be_solved_are_counted_and_left_out(tmp_path, stage, capsys):
+    """Twenty examples in batches of 8, 8 and 4: the means are those of the 12 that are solved."""
+
+    def run(failing, non_finite="skip"):
+        module = make(non_finite=non_finite)
+        module.__class__, module.failing = FailsOn, failing
+        if stage == "test":
+            return module, run_test(module, tmp_path, FixedData(n=24))
+        options = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
+        trainer = pl.Trainer(**options, default_root_dir=tmp_path)
+        trainer.validate(module, datamodule=FixedData(n=24), verbose=False)
+        return module, trainer.callback_metrics
+
+    module, figures = run((1,))
+    x = FixedData(n=24).dataset("val").x
+    with torch.no_grad():
+        log_prob = module.eval().flow(x)
+    solved = torch.cat((log_prob[:8], log_prob[16:]))
+    assert figures[f"{stage}/nats"] == pytest.approx(-solved.mean().item(), rel=1e-5)
+    assert figures[f"{stage}/failed_batches"] == 1
+    assert f"a {stage} batch could not be solved, it is left out of the means: dopri5" in capsys.readouterr().out
+    assert run(())[1][f"{stage}/failed_batches"] == 0
+    figures = run((0, 1, 2))[1]
+    assert torch.isnan(figures[f"{stage}/nats"]) and figures[f"{stage}/failed_batches"] == 3
+    with pytest.raises(SolverError, match="max_nfe=3"):
+        run((1,), "stop")
 
 
 def test_test_figures_come_with_a_certificate(tmp_path, capsys):
@@ -264,7 +343,20 @@ def test_test_figures_come_with_a_certificate(tmp_path, capsys):
         for p in loose.parameters():
             p.mul_(3)
     run_test(loose, tmp_path)
-    assert "!!! LOOSE" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "error of the mean over 20 test examples" in printed and "!!! LOOSE" in printed
+
+
+def test_probes_matter_less_in_the_mean_over_many_test_examples(tmp_path, capsys):
+    module = make(eval_solver=Adaptive(rtol=1e-6, atol=1e-6))
+    module.flow.transform[0].eval_divergence = "hutchinson"
+    run_test(module, tmp_path)
+    error = 2 * module.certificate.standard_error
+    assert module.certificate.examples == 8 and error > 0
+    module.tight = 0.7 * error  # between the error of 8 and that of 20
+    capsys.readouterr()
+    run_test(module, tmp_path)
+    assert "LOOSE" not in capsys.readouterr().out and not module.certificate.is_tight(module.tight)
 
 
 def test_pictures_of_flows_in_the_plane(tmp_path):
