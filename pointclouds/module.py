@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.certificate import Certificate, certify
-from flowsuite.core.matching import FlowMatching, split_at_cnf, unmatched_parameters
-from flowsuite.core.training.continuous import ContinuousTraining
+from flowsuite.core.matching import FlowMatching, split_at_cnf
+from flowsuite.core.numerics import sum_over_event
+from flowsuite.core.objective import rnode_penalty
+from flowsuite.core.training.continuous_training import ContinuousTraining
 from flowsuite.core.training.module import FlowModule
 from flowsuite.pointclouds.distances import chamfer
 from flowsuite.pointclouds.encoder import Posterior
@@ -93,38 +95,28 @@ class PointFlowModule(ContinuousTraining, FlowModule):
         super().__init__(flow, **kwargs)
         if not isinstance(flow, PointFlow):
             raise TypeError(f"flow must be a PointFlow, got {type(flow).__name__}")
+        self.set_penalties(kinetic, jacobian)
+        self.set_tight(tight)
         if objective not in OBJECTIVES:
             raise ValueError(f"unknown objective {objective!r}: expected one of {', '.join(OBJECTIVES)}")
         weights = {"recon_weight": recon_weight, "prior_weight": prior_weight, "entropy_weight": entropy_weight}
-        penalties = {"kinetic": kinetic, "jacobian": jacobian}
-        for name, value in {**weights, "kl_weight": kl_weight, **penalties}.items():
+        for name, value in {**weights, "kl_weight": kl_weight}.items():
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must be at least 0, got {value}")
         if sample_points < 1 or times < 1 or (train_points is not None and train_points < 1):
             raise ValueError(
                 f"expected sample_points, times and train_points >= 1, got {sample_points}, {times}, {train_points}"
             )
-        if tight <= 0:
-            raise ValueError(f"tight must be positive, got {tight}")
-        if any(penalties.values()) and not self.solved_in_training(objective, flow):
+        solves = objective == "likelihood" or (objective == "hybrid" and flow.latent is not None)
+        if self.penalties and not solves:
             raise ValueError(f"the objective {objective!r} solves nothing that kinetic or jacobian could penalise")
-        self.penalty_weights = {name: weight for name, weight in penalties.items() if weight}
-        self.penalties = tuple(self.penalty_weights)
-        self.tight = tight
         self.objective, self.kl_weight, self.train_points, self.times = objective, kl_weight, train_points, times
         self.recon_weight, self.prior_weight, self.entropy_weight = recon_weight, prior_weight, entropy_weight
         self.code_matching, self.point_matching = (FlowMatching(path, sigma, p) for p in (pairing, point_pairing))
         self.evaluate_likelihood, self.sample_points = evaluate_likelihood, sample_points
         for matched in self.matched_levels():
             split_at_cnf(matched)
-        self._frozen: list[torch.nn.Parameter] = []
         self._shown: dict[str, Tensor] | None = None
-        self.certificate: Certificate | None = None  # of the first test batch, on rank 0
-
-    @staticmethod
-    def solved_in_training(objective: str, flow: PointFlow) -> bool:
-        """Whether a training step solves an equation."""
-        return objective == "likelihood" or (objective == "hybrid" and flow.latent is not None)
 
     def matched_levels(self) -> list[torch.nn.Module]:
         """The chains of layers that train by flow matching."""
@@ -171,30 +163,15 @@ class PointFlowModule(ContinuousTraining, FlowModule):
 
     # Testing
 
-    def test_step(self, batch, batch_idx):
-        super().test_step(batch, batch_idx)
-        if batch_idx == 0 and self.trainer.is_global_zero:
-            x = self.unpack(batch)[0][:CERTIFIED]
-            self.certificate = self.certify(x)
-            self._certified_dims = x[0].numel()
-
-    def on_test_epoch_end(self) -> None:
-        super().on_test_epoch_end()
-        if self.certificate is None:
-            return
-        self.print(str(self.certificate))
-        if not self.certificate.is_tight(self.tight * self._certified_dims):
-            self.print(
-                f"!!! LOOSE: the test figures are not known to {self.tight:g} nats per dimension: lower the tolerance "
-                "of eval_solver, or take eval_divergence exact !!!"
-            )
-
-    def certify(self, x: Tensor) -> Certificate:
-        """How far `log p(X|z) + log p(z)` at the mean codes can be trusted, nats per shape."""
+    def certify(self, batch) -> Certificate:
+        """How far `log p(X|z) + log p(z)` at the mean codes of a few shapes can be trusted, nats per shape."""
+        x = self.unpack(batch)[0][:CERTIFIED]
+        self.tight_unit = "nats per dimension", float(x[0].numel())
         z = self.flow.encode(x)
 
-        def log_prob() -> Tensor:
-            return self.flow.log_prob_points(x, z).sum(1) + self.flow.log_prob_codes(z)
+        def log_prob(flow: PointFlow, x: Tensor) -> Tensor:
+            codes = z.to(x.dtype)
+            return flow.log_prob_points(x, codes).sum(1) + flow.log_prob_codes(codes)
 
         def round_trip() -> Tensor:
             return self.flow.decode(z, noise=self.flow.point_cnf.points(x, self.flow.condition(z))[0])
@@ -266,36 +243,20 @@ class PointFlowModule(ContinuousTraining, FlowModule):
         return self.kl_weight * loss / self.flow.zdim, {**figures, **found}
 
     def penalty(self, weight: float = 1.0) -> tuple[Tensor | float, dict[str, Tensor]]:
-        """Weighted sum of the penalties of this training step, and each, per shape; `weight` is that of a point."""
-        points, figures = {id(cnf.field) for cnf in self.flow.point_cnf.blocks}, {}
-        for name in self.penalty_weights if self.solves is not None else ():
-            figures[name] = sum(
-                (weight if id(solution.field) in points else 1.0) * solution.penalties[name].sum() / len(solution.z)
-                for solution in self.solves.solutions
-            )
-        return sum(self.penalty_weights[name] * value for name, value in figures.items()), figures
+        """What the penalties of this step add to the loss, and each, per shape; `weight` is that of a point."""
+        if not self.penalties:
+            return 0.0, {}
+        points, solutions = {id(cnf.field) for cnf in self.flow.point_cnf.blocks}, self.solves.solutions
+        weights = [weight if id(solution.field) in points else 1.0 for solution in solutions]
+        pairs = list(zip(weights, solutions, strict=True))
+        found = {name: sum(w * sum_over_event(s.penalties[name]) for w, s in pairs) for name in self.penalties}
+        return rnode_penalty(found, self.penalty_weights), {name: value.mean() for name, value in found.items()}
 
     def reconstruction_error(self, x: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Mean Chamfer distance of reconstructions to held-out points of the same shapes, in the units of the data."""
         reference = batch["reference"]
         found = self.flow.reconstruct(x, reference.shape[1])
         return chamfer(found * batch["std"] + batch["mean"], reference * batch["std"] + batch["mean"]).mean()
-
-    # Parameters that the objective does not reach take no part in training: DDP would wait for their gradients.
-
-    def setup(self, stage: str) -> None:
-        super().setup(stage)
-        if stage == "fit":
-            unreached = (p for level in self.matched_levels() for p in unmatched_parameters(level))
-            self._frozen = [p for p in unreached if p.requires_grad]
-            for parameter in self._frozen:
-                parameter.requires_grad_(False)
-
-    def teardown(self, stage: str) -> None:
-        for parameter in self._frozen:
-            parameter.requires_grad_(True)
-        self._frozen = []
-        super().teardown(stage)
 
     # Generation
 
