@@ -8,10 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+MODULES = ("BSDS300", "Gas", "Hepmass", "Miniboone", "Power", "Table", "Toy")  # of flowsuite.core.data
+COMPARED = 4000  # points on either side of an energy distance, which takes all pairs
 SOLVERS = ["euler:1", "euler:2", "euler:4", "euler:8", "euler:16", "heun:4", "rk4:4", "dopri5:1e-5"]
 EXAMPLES = """\
 examples:
   flowsuite density steps --ckpt_path best.ckpt --data 8gaussians
+  flowsuite density certificate --ckpt_path best.ckpt --data core/ffjord-power --data_args '{"root": "/data"}'
   flowsuite density certificate --ckpt_path best.ckpt --data rows.npy --divergence hutchinson
   flowsuite density picture --ckpt_path best.ckpt --data 2spirals --out density.png"""
 
@@ -28,7 +31,14 @@ def parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--ckpt_path", required=True, help="checkpoint written by fit")
-        command.add_argument("--data", required=True, help="name of a toy set, or a .npy file of rows (N, D)")
+        command.add_argument(
+            "--data",
+            required=True,
+            help="a toy set, data module (Table) or recipe; or a .npy file of rows (N, D) as the flow sees them: "
+            "standardised, for a flow trained on standardised rows",
+        )
+        command.add_argument("--split", default="test", choices=("train", "val", "test"), help="of a data set (test)")
+        command.add_argument("--data_args", default="{}", metavar="JSON", help="arguments of the data module")
         command.add_argument("--num", type=int, default=2000, help="examples (2000)")
         command.add_argument("--seed", type=int, default=0, help="seed of data and noise (0)")
         if name == "steps":
@@ -41,30 +51,45 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-def read_rows(source: str, num: int, seed: int, dim: int) -> Tensor:
-    """`num` points of a toy set, or the first `num` rows of a file."""
+def read_rows(source: str, num: int, seed: int, dim: int, split: str = "test", options: str = "{}") -> Tensor:
+    """`num` points of a toy set, or the first `num` rows of a file or of a data module, as a flow sees them.
+
+    Args:
+        source: a toy set, a `.npy` file, a data module of `flowsuite.core.data` by name, or a recipe with one.
+        dim: the columns expected.
+        split: of a data module.
+        options: JSON with arguments of the data module.
+    """
+    from flowsuite.core import data
     from flowsuite.core.data import TOYS, sample_toy
+    from flowsuite.core.training.inputs import data_module
 
     if source in TOYS:
         rows = sample_toy(source, num, seed)
-    elif Path(source).is_file():
+    elif Path(source).suffix == ".npy":
         from flowsuite.core.data.tabular import load_array
 
         rows = torch.from_numpy(load_array(Path(source))[:num])
     else:
-        raise FileNotFoundError(f"{source!r} is neither a file nor a toy set: expected one of {', '.join(TOYS)}")
+        modules = {name: getattr(data, name) for name in MODULES}
+        also = f"a .npy file, one of the toy sets {', '.join(TOYS)}"
+        dataset = data_module(source, options, modules, "flowsuite.core.data", also).dataset(split)
+        rows = dataset.__getitems__(range(min(num, len(dataset))))
     if rows.ndim != 2 or rows.shape[1] != dim:
         raise ValueError(f"{source}: expected rows of {dim} numbers, got shape {tuple(rows.shape)}")
     return rows.float()
 
 
 def energy_distance(a: Tensor, b: Tensor) -> float:
-    """`2 E|a - b| - E|a - a'| - E|b - b'|` without bias: 0 for samples (N, D), (M, D) of one distribution."""
+    """`2 E|a - b| - E|a - a'| - E|b - b'|` without bias: 0 for samples (N, D), (M, D) of one distribution.
+
+    All pairs of at most the first 4000 of each.
+    """
 
     def within(x: Tensor) -> Tensor:
         return torch.cdist(x, x).sum() / (len(x) * (len(x) - 1))
 
-    a, b = a.double(), b.double()
+    a, b = a[:COMPARED].double(), b[:COMPARED].double()
     return (2 * torch.cdist(a, b).mean() - within(a) - within(b)).item()
 
 
@@ -90,7 +115,7 @@ def steps_table(flow: nn.Module, x: Tensor, solvers: list[str], seed: int) -> li
 
 
 def print_steps(flow: nn.Module, x: Tensor, args: argparse.Namespace) -> None:
-    print(f"{len(x)} samples of the same noise; energy distance to as many examples")
+    print(f"{len(x)} samples of the same noise; energy distance of {min(len(x), COMPARED)} to as many examples")
     print(f"{'solver':<14}{'NFE':>6}{'energy distance':>18}{'from the exact path, RMS':>28}")
     for name, nfe, energy, rms in steps_table(flow, x, args.solvers, args.seed):
         print(f"{name:<14}{nfe:>6}{energy:>18.5f}{rms:>28.5f}")
@@ -118,19 +143,35 @@ def write_picture(flow: nn.Module, x: Tensor, args: argparse.Namespace) -> None:
 RUN = {"steps": print_steps, "certificate": print_certificate, "picture": write_picture}
 
 
-def main(argv: list[str]) -> int:
+def check_flow(flow: nn.Module, path: str, continuous: bool) -> None:
+    """Flows of vectors without a context, with a continuous layer if that is asked for."""
+    from flowsuite.core.flow import Flow
     from flowsuite.core.layers.continuous import CNF
+
+    if not isinstance(flow, Flow):
+        raise ValueError(f"{path} holds a {type(flow).__name__}, expected a flow of vectors")
+    if len(flow.base.shape) != 1:
+        raise ValueError(f"{path} holds a flow of events {flow.base.shape}, expected vectors")
+    if getattr(flow, "image_shape", None) is not None:
+        raise ValueError(f"{path} holds a flow of images {flow.image_shape}, expected vectors")
+    nets = list(flow.modules())
+    if any(getattr(net, "context_features", 0) or isinstance(getattr(net, "context", None), nn.Module) for net in nets):
+        raise ValueError(f"{path} holds a conditional flow, expected one without a context")
+    if continuous and not any(isinstance(net, CNF) for net in nets):
+        raise ValueError(f"{path} holds no continuous flow")
+
+
+def main(argv: list[str]) -> int:
     from flowsuite.core.training.checkpoint import load_module
 
     args = parser().parse_args(argv)
     if args.num < 2:
         raise ValueError(f"--num must be at least 2, got {args.num}")
     flow = load_module(args.ckpt_path, "cuda" if torch.cuda.is_available() else "cpu").flow
-    shape = flow.base.shape
-    if len(shape) != 1:
-        raise ValueError(f"{args.ckpt_path} holds a flow of events {shape}, expected vectors")
-    if args.command != "picture" and not any(isinstance(module, CNF) for module in flow.modules()):
-        raise ValueError(f"{args.ckpt_path} holds no continuous flow")
-    x = read_rows(args.data, args.num, args.seed, shape[0]).to(flow.base.anchor.device)
+    check_flow(flow, args.ckpt_path, continuous=args.command != "picture")
+    x = read_rows(args.data, args.num, args.seed, flow.base.shape[0], args.split, args.data_args)
+    if len(x) < 2:
+        raise ValueError(f"{args.data}: expected at least 2 rows, got {len(x)}")
+    x = x.to(flow.base.anchor)
     RUN[args.command](flow, x, args)
     return 0

@@ -99,3 +99,17 @@ def test_published_sizes():
     for name, expected in sizes.items():
         flow = instantiate(config(f"ffjord-{name}-published")["model"]["init_args"]["flow"])
         assert sum(p.numel() for p in flow.parameters()) == expected, name
+
+
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name.endswith("-published")])
+def test_published_recipes_follow_one_rule(recipe):
+    flow = config(recipe)["model"]["init_args"]["flow"]["init_args"]
+    assert flow["train_end_time"] is False and flow["solver"]["init_args"]["seminorm"] is False
+    assert "Departures:" in (FOLDER / f"{recipe}.yaml").read_text()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_patience_alone_stops(recipe):
+    trainer = config(recipe)["trainer"]
+    patient = any(callback["class_path"].endswith(".Patience") for callback in trainer.get("callbacks", []))
+    assert (trainer["max_epochs"] == -1) == patient

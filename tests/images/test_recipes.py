@@ -139,3 +139,11 @@ def test_wrong_options_get_one_short_line(argv, message, tmp_path, monkeypatch, 
     assert cli.main([argv[0], "--config", "images/demo", *argv[1:]]) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert message in error and len(error) < 200
+
+
+@pytest.mark.parametrize("recipe", ["ffjord-mnist", "ffjord-cifar10"])
+def test_published_ffjord_follows_the_rule_of_the_tabular_recipes(recipe):
+    text = (FOLDER / f"{recipe}.yaml").read_text()
+    flow = yaml.safe_load(text)["model"]["init_args"]["flow"]["init_args"]
+    assert flow["train_end_time"] is False and flow["solver"]["init_args"]["seminorm"] is False
+    assert "Departures:" in text

@@ -53,7 +53,8 @@ def test_gradients_are_those_of_the_joined_batch(tmp_path):
 
 
 class Failing(ContinuousFlowModule):
-    """On rank 1, the solve of training step 1 fails, forward in the first continuous layer or on its way back."""
+    """On rank 1, the solve of training step 1 fails, forward in the first continuous layer or on its way back; and so
+    does that of all validation batches."""
 
     where = "forward"
 
@@ -72,6 +73,11 @@ class Failing(ContinuousFlowModule):
         loss = super().training_step(batch, batch_idx)
         self.place = "backward"
         return loss
+
+    def _evaluate(self, batch, stage):
+        cnf = self.flow.transform[1]
+        cnf.eval_solver = Adaptive(max_nfe=3) if self.global_rank else FixedGrid(steps=3)
+        super()._evaluate(batch, stage)
 
 
 def fit(module, **options):
@@ -111,6 +117,8 @@ def lightning_process(rank, port, folder):
             "state": module.state_dict(),
             "skipped": module.skipped_updates,
             "val": trainer.callback_metrics["val/nats"],
+            "failed": trainer.callback_metrics["val/failed_batches"],
+            "batches": trainer.num_val_batches[0],
             "failures": len(module._failures),
         }
     torch.save(results, Path(folder) / f"lightning-{rank}.pt")
@@ -126,7 +134,9 @@ def test_a_failure_on_one_rank_voids_the_update_on_all(tmp_path):
     for name, expected in (("likelihood forward", 1), ("likelihood backward", 1), ("flow_matching nowhere", 0)):
         a, b = first[name], second[name]
         assert a["skipped"] == b["skipped"] == expected, name
-        assert torch.isfinite(a["val"])
+        assert torch.isfinite(a["val"]) and a["val"] == b["val"]
+        failed = a["batches"] if name.startswith("likelihood") else 0
+        assert a["failed"] == b["failed"] == failed and a["batches"] > 0, name
         for key, value in a["state"].items():
             assert torch.isfinite(value).all(), (name, key)
             torch.testing.assert_close(value, b["state"][key], rtol=0, atol=0)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from flowsuite.core.data import Reflow, Toy
+from flowsuite.core.data import Reflow, Table, Toy
 from flowsuite.core.ode import Adaptive, FixedGrid, solver_by_name
 from flowsuite.core.training.checkpoint import build_module, load_module, save_module
 from flowsuite.core.training.cli import main
-from flowsuite.core.training.density import energy_distance, steps_table
+from flowsuite.core.training.density import COMPARED, energy_distance, read_rows, steps_table
 
 MODULE = "flowsuite.core.training.continuous.ContinuousFlowModule"
 
@@ -75,11 +75,47 @@ def test_commands(checkpoint, tmp_path, capsys):
 
     assert Image.open(tmp_path / "a.png").size == (3 * 256 + 8, 256)
     for wrong, message in (
-        (["--data", "moon"], "neither a file nor a toy set"),
+        (["--data", "moon"], "one of the toy sets"),
+        (["--data", "Toy", "--data_args", "{"], "data options must be JSON"),
+        (["--data", str(tmp_path / "none.npy")], "none.npy"),
         (["--data", "moons", "--num", "1"], "--num"),
     ):
         assert main(["density", "steps", *common, *wrong]) == 1
         assert message in capsys.readouterr().err
+
+
+def test_rows_of_data_modules_and_recipes_are_those_that_the_flow_sees(checkpoint, tmp_path, capsys):
+    table = 5 + 3 * np.random.RandomState(0).randn(200, 2)
+    np.save(tmp_path / "table.npy", table)
+    rows = read_rows("Table", 15, 0, 2, "val", f'{{"path": "{tmp_path / "table.npy"}"}}')
+    torch.testing.assert_close(rows, Table(str(tmp_path / "table.npy")).dataset("val").x[:15])
+    assert abs(rows.mean()) < 1 < read_rows(str(tmp_path / "table.npy"), 15, 0, 2).mean()
+    arguments = ["--ckpt_path", str(checkpoint), "--data", "core/ffjord-toy", "--num", "30"]
+    assert main(["density", "steps", *arguments, "--solvers", "euler:1"]) == 0
+    assert "30 samples" in capsys.readouterr().out
+
+
+def test_energy_distance_takes_no_more_pairs_than_fit_in_memory():
+    a = torch.cat((torch.randn(COMPARED, 1), torch.full((10, 1), 1e9)))
+    assert energy_distance(a, torch.randn(COMPARED + 10, 1)) < 1
+
+
+@pytest.mark.parametrize("command", ["steps", "certificate", "picture"])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ({"class_path": "flowsuite.core.ffjord.FFJORD", "init_args": {"dim": 2, "context_features": 3}}, "conditional"),
+        ({"class_path": "flowsuite.core.maf.MAF", "init_args": {"dims": 2, "context_features": 3}}, "conditional"),
+        ({"class_path": "flowsuite.pointclouds.pointflow.PointFlow", "init_args": {}}, "PointFlow, expected a flow of"),
+    ],
+    ids=["FFJORD", "MAF", "PointFlow"],
+)
+def test_other_flows_are_named(tmp_path, capsys, command, kind, message):
+    module = "flowsuite.core.training.module.FlowModule"
+    save_module(tmp_path / "a.ckpt", build_module(module, {"flow": kind}))
+    arguments = ["--out", str(tmp_path / "a.png")] if command == "picture" else []
+    assert main(["density", command, "--ckpt_path", str(tmp_path / "a.ckpt"), "--data", "moons", *arguments]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_samples_with_another_solver(checkpoint, tmp_path, capsys):
