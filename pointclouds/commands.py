@@ -7,15 +7,15 @@ import importlib
 
 # command -> (what it does, module with `main(argv) -> int | None`)
 COMMANDS = {
-    "evaluate": ("result tables of a checkpoint: generation, reconstruction", "flowsuite.pointclouds.score"),
+    "evaluate": ("result tables of a checkpoint: generation, reconstruction", "flowsuite.pointclouds.evaluate"),
     "reconstruct": ("clouds beside their reconstructions", "flowsuite.pointclouds.reconstruct"),
     "interpolate": ("from one shape to another", "flowsuite.pointclouds.interpolate"),
     "heatmap": ("points coloured by their log-density", "flowsuite.pointclouds.heatmap"),
     "probe": ("linear SVM on shape codes", "flowsuite.pointclouds.probe"),
     "build": ("sample clouds from a folder of meshes", "flowsuite.pointclouds.build"),
-    "compare": ("JSD, MMD, COV and 1-NNA of generated clouds", "flowsuite.pointclouds.evaluate"),
+    "compare": ("JSD, MMD, COV and 1-NNA of generated clouds", "flowsuite.pointclouds.compare"),
     "render": ("draw clouds as a picture", "flowsuite.pointclouds.render_files"),
-    "shapes": ("write the procedural shapes as files", "flowsuite.pointclouds.make_shapes"),
+    "shapes": ("write the procedural shapes as files", "flowsuite.pointclouds.shapes"),
 }
 
 

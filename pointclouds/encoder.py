@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsuite.core.numerics import at_least_float32
+from flowsuite.core.objective import kl_to_standard_normal
 
 
 class Posterior(NamedTuple):
@@ -46,9 +47,7 @@ class Posterior(NamedTuple):
 
     def kl_to_standard(self) -> Tensor:
         """`KL(q || N(0, I))` in nats, (B,); `|mean|^2 / 2` for a single point."""
-        if self.log_var is None:
-            return 0.5 * self.mean.square().sum(1)
-        return 0.5 * (self.mean.square() + self.log_var.exp() - 1 - self.log_var).sum(1)
+        return kl_to_standard_normal(self.mean, self.log_var)
 
 
 class PointNetEncoder(nn.Module):

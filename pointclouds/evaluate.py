@@ -1,148 +1,82 @@
-"""`flowsuite pointclouds compare`: the result table of generated clouds against reference clouds, from files."""
+"""`flowsuite pointclouds evaluate`: the result tables of a checkpoint, for generation and reconstruction."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from flowsuite.core.training.files import atomic_write
-from flowsuite.pointclouds.checks import as_clouds
-from flowsuite.pointclouds.clouds import load_array, load_clouds
-from flowsuite.pointclouds.data_files import list_npy
-from flowsuite.pointclouds.metrics import GENERATION_METRICS, SCALES, Spread, evaluate_generations
-
-ORDER = ("JSD", "MMD-CD", "MMD-EMD", "COV-CD", "COV-EMD", "1-NNA-CD", "1-NNA-EMD")  # columns of published tables
-EXAMPLES = """\
-examples:
-  flowsuite pointclouds compare samples.npy references.npy
-  flowsuite pointclouds compare a.npy b.npy c.npy references/ --metrics cd jsd --points 2048 --json figures.json
-"""
+from flowsuite.pointclouds import reconstruction_metrics
+from flowsuite.pointclouds.compare import as_json, result_table
+from flowsuite.pointclouds.metrics import GENERATION_METRICS, evaluate_generations
+from flowsuite.pointclouds.sampling import positive
+from flowsuite.pointclouds.tools import batches, in_units, load_model, make_parser, open_clouds
 
 
-def read_set(path: str) -> Tensor:
-    """Clouds (B, N, 3) from a `.npy` or `.npz` with one such array, or a folder of `.npy` files in order of names.
-
-    The files of a folder hold (N, 3) or (B, N, 3) each, all with equally many points.
-    """
-    place = Path(path)
-    if place.is_dir():
-        return as_clouds(read_folder(place), path)
-    if place.suffix == ".npz":
-        return as_clouds(read_archive(place), path)
-    if place.suffix != ".npy" and place.exists():
-        raise ValueError(f"{path}: expected a .npy, a .npz or a folder of .npy files")
-    return as_clouds(load_array(place), path)
+def generate(module, n: int, points: int, args: argparse.Namespace, generator: torch.Generator) -> Tensor:
+    sizes = [min(args.batch_size, n - start) for start in range(0, n, args.batch_size)]
+    sets = (module.generate(size, None, args.temperature, generator, points) for size in sizes)
+    return torch.cat([clouds.float().cpu() for clouds in sets])
 
 
-def read_folder(folder: Path) -> Tensor | np.ndarray:
-    files = list_npy(folder)
-    if load_array(files[0]).ndim == 2:
-        return load_clouds(files)
-    sets = [as_clouds(load_array(file), str(file)) for file in files]
-    for file, clouds in zip(files, sets, strict=True):
-        if clouds.shape[1] != sets[0].shape[1]:
-            raise ValueError(f"{file}: {clouds.shape[1]} points a cloud, but {files[0]} has {sets[0].shape[1]}")
-    return torch.cat(sets)
+def reconstruct(module, dataset, args: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
+    """Reconstructions, held-out points and given points of a set, in the units of the data."""
+    rows = []
+    for batch in batches(dataset, args.batch_size, module.device, args.num, "" if args.quiet else "reconstructing"):
+        reference = batch.get("reference", batch["points"])
+        found = module.flow.reconstruct(batch["points"], reference.shape[1])
+        rows.append([in_units(points, batch) for points in (found, reference, batch["points"])])
+    return tuple(torch.cat(part) for part in zip(*rows, strict=True))
 
 
-def read_archive(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:
-        raise ValueError(f"{path}: not a readable .npz of plain numbers ({' '.join(str(error).split())})") from None
-    found = [name for name, array in arrays.items() if array.ndim == 3 and array.shape[-1] == 3]
-    if len(found) != 1:
-        listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
-        raise ValueError(f"{path}: expected one array of shape (clouds, points, 3), got {listed}")
-    return arrays[found[0]]
+@torch.no_grad()
+def evaluate(args: argparse.Namespace) -> dict:
+    """All figures by name, not scaled; prints the tables."""
+    module = load_model(args)
+    dataset = open_clouds(args.data, module.flow, args.split, args.data_args)
+    found, reference, given = reconstruct(module, dataset, args)
+    wanted = [name for name in args.metrics if name in reconstruction_metrics.RECONSTRUCTION_METRICS] or ["cd"]
+    held_out = hasattr(dataset, "first_rows")
+    figures = reconstruction_metrics.evaluate_reconstruction(
+        found, reference, given if held_out else None, (*wanted, "f-score"), progress=not args.quiet
+    )
+    print(f"Reconstruction of {len(found)} shapes, {found.shape[1]} points, against ", end="")
+    print("held-out points (oracle: the given points against those)" if held_out else "the given points")
+    for name, value in figures.items():
+        factor, unit = reconstruction_metrics.SCALES[name]
+        print(f"{name:<16}{factor * value:10.3f} {unit}")
+    report = {"shapes": len(found), "points": found.shape[1], "reconstruction": figures}
+    if module.flow.latent is None:
+        return report
+    generator = torch.Generator(module.device).manual_seed(args.seed)
+    sets = [generate(module, len(reference), reference.shape[1], args, generator) for _ in range(args.sets)]
+    spreads = evaluate_generations(sets, reference, args.metrics, not args.quiet)
+    print(f"Generation, {args.sets} sets of {len(reference)} shapes (1-NNA ideally 50 %)")
+    print(result_table(spreads))
+    return {**report, "sets": args.sets, "generation": {name: as_json(spread) for name, spread in spreads.items()}}
 
 
-def cut(clouds: Tensor, name: str, num: int | None, points: int | None) -> Tensor:
-    """The first `num` clouds, of each the first `points` points."""
-    for wanted, have, what in ((num, clouds.shape[0], "clouds"), (points, clouds.shape[1], "points")):
-        if wanted is not None and have < wanted:
-            raise ValueError(f"{name}: {have} {what}, asked for {wanted}")
-    return clouds[:num, :points]
-
-
-def result_table(figures: dict[str, Spread]) -> str:
-    """The figures at the scales of the published tables, one a line, mean +- sd over the sample sets."""
-    names = [name for name in ORDER if name in figures] + [name for name in figures if name not in ORDER]
-    lines = []
-    for name in names:
-        spread, (factor, unit) = figures[name], SCALES[name]
-        sd = f" +- {factor * spread.sd:<8.3f}" if len(spread.values) > 1 else ""
-        lines.append(f"{name:<16}{factor * spread.mean:10.3f}{sd} {unit}")
-    return "\n".join(lines)
-
-
-def compare(args: argparse.Namespace) -> None:
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    reference = cut(read_set(args.reference), args.reference, args.num, args.points).to(device)
-    generated = [cut(read_set(path), path, args.num, args.points) for path in args.generated]
-    figures = evaluate_generations(generated, reference, args.metrics, not args.quiet, names=args.generated)
-    print(result_table(figures))
-    sets = f"{len(generated)} sample set{'s' if len(generated) > 1 else ''}"
-    print("; ".join([f"{sets} of {len(reference)} clouds of {generated[0].shape[1]} points", *notes(args)]))
+def main(argv: list[str]) -> int:
+    parser = make_parser("evaluate", __doc__, "--data pointclouds/demo --sets 3 --json figures.json", picture=False)
+    add = parser.add_argument
+    add(
+        "--metrics",
+        nargs="+",
+        default=["cd", "jsd"],
+        choices=GENERATION_METRICS,
+        help="EMD is exact, and slow (cd jsd)",
+    )
+    add("--sets", type=positive, default=3, help="sample sets (%(default)s)")
+    add("--num", type=positive, help="the first N shapes of the split (all)")
+    add("--temperature", type=float, default=1.0, help="of the shape codes (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write the figures there too, not scaled")
+    args = parser.parse_args(argv)
+    report = evaluate(args)
     if args.json:
-        report = {
-            "generated": args.generated,
-            "reference": args.reference,
-            "clouds": len(reference),
-            "points": [generated[0].shape[1], reference.shape[1]],
-            "figures": {name: as_json(spread) for name, spread in figures.items()},
-        }
         with atomic_write(args.json) as file:
             file.write((json.dumps(report, indent=2) + "\n").encode())
-
-
-def notes(args: argparse.Namespace) -> list[str]:
-    """How to read the table."""
-    spread = ["mean +- standard deviation over the sets"] if len(args.generated) > 1 else []
-    ideal = ["1-NNA ideally 50 %"] if {"cd", "emd"} & set(args.metrics) else []
-    return spread + ideal + (["EMD exact"] if "emd" in args.metrics else [])
-
-
-def as_json(spread: Spread) -> dict:
-    """Plain figures, not scaled; no standard deviation of a single set."""
-    return asdict(spread) | ({"sd": None} if len(spread.values) < 2 else {})
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    what = "clouds: a .npy or .npz of shape (clouds, points, 3), or a folder of .npy files"
-    parser.add_argument("generated", nargs="+", metavar="GENERATED", help=f"sets of generated {what}")
-    parser.add_argument("reference", metavar="REFERENCE", help="reference clouds, in the same units")
-    parser.add_argument(
-        "--metrics", nargs="+", default=list(GENERATION_METRICS), choices=GENERATION_METRICS, help="which (all)"
-    )
-    parser.add_argument("--num", type=int, metavar="N", help="use the first N clouds of each set")
-    parser.add_argument("--points", type=int, metavar="N", help="use the first N points of each cloud")
-    parser.add_argument("--device", help="of CD; the GPU if there is one. EMD runs on the CPU")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there too, not scaled")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Runs `compare`; errors are exceptions with a message of one line."""
-    parser = argparse.ArgumentParser(
-        "flowsuite pointclouds compare",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_arguments(parser)
-    compare(parser.parse_args(argv))
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -9,7 +9,8 @@ import torch
 
 from flowsuite.core.training.files import write_npz
 from flowsuite.pointclouds.render import write_sheet
-from flowsuite.pointclouds.tools import in_units, load_model, make_parser, open_clouds, positive, take
+from flowsuite.pointclouds.sampling import positive
+from flowsuite.pointclouds.tools import in_units, load_model, make_parser, open_clouds, take
 
 
 @torch.no_grad()

@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.certificate import Certificate, certify
-from flowsuite.core.matching import FlowMatching, split_at_cnf, unmatched_parameters
-from flowsuite.core.training.continuous import ContinuousTraining
+from flowsuite.core.matching import FlowMatching, split_at_cnf
+from flowsuite.core.numerics import sum_over_event
+from flowsuite.core.objective import rnode_penalty
+from flowsuite.core.training.continuous_training import ContinuousTraining
 from flowsuite.core.training.module import FlowModule
 from flowsuite.pointclouds.distances import chamfer
 from flowsuite.pointclouds.encoder import Posterior
 from flowsuite.pointclouds.matching import code_matching_loss, point_matching_loss
-from flowsuite.pointclouds.pointflow import ElboTerms, PointFlow
+from flowsuite.pointclouds.normalize import check_normalization
+from flowsuite.pointclouds.pointflow import ElboTerms, PointFlow, check_clouds
 from flowsuite.pointclouds.samples import save_clouds
 
 OBJECTIVES = ("likelihood", "flow_matching", "hybrid")
@@ -35,6 +38,10 @@ class PointFlowModule(ContinuousTraining, FlowModule):
     - "hybrid": points by matching, codes by the exact density of their flow, which shapes the codes too:
       `recon_weight |v - u|^2 / 3 + kl_weight mean[-prior_weight log p(z) - entropy_weight H[q(z|X)]] / zdim`.
 
+    What is solved may be penalised (RNODE, 2002.02798): `kinetic * int |f|^2 + jacobian * int |J|_F^2`, summed over the
+    points and the levels that the loss solves, joins `-log p` in nats: of both in "likelihood", of codes in "hybrid".
+    A coarse fixed grid with a learned end time needs that: it is exploited otherwise.
+
     Without a latent flow only the first term of each is left, that of an auto-encoder (a deterministic encoder feels no
     prior either). Flow matching needs `num_blocks=1` at its level. All points of a cloud are encoded, whatever
     `train_points` is.
@@ -45,16 +52,22 @@ class PointFlowModule(ContinuousTraining, FlowModule):
     of the same shapes; evaluations of the fields, see `ContinuousTraining`. Testing also prints a
     `flowsuite.core.certificate.Certificate` of the bound at the mean codes.
 
+    A cloud with NaN in a training batch makes the loss NaN, see `non_finite`, and is kept from the batch norms.
+
     Args:
         flow: a `PointFlow`.
         objective: "likelihood", "flow_matching" or "hybrid".
         recon_weight, prior_weight, entropy_weight, kl_weight: see above.
         train_points: the likelihood, or the matching loss, of so many random points of each cloud; the former is
             weighted by N / train_points, without bias. None for all.
+        kinetic, jacobian: weights of the penalties; 0.01 each as published, 0 for none.
         path, sigma: of flow matching, see `FlowMatching`.
+        pairing: of codes in flow matching, "independent" or "optimal" in the minibatch.
+        point_pairing: of the points of each shape with noise, likewise; see `point_matching_loss` for what it costs.
         times: times a cloud and a code, see `point_matching_loss` and `code_matching_loss`.
         evaluate_likelihood: log the bound in validation whatever the objective; the test always does.
         sample_points: points of a generated cloud.
+        tight: a test figure is called loose if its certificate is above this error, in nats per dimension.
         kwargs: those of `FlowModule`.
     """
 
@@ -67,16 +80,23 @@ class PointFlowModule(ContinuousTraining, FlowModule):
         entropy_weight: float = 1.0,
         kl_weight: float = 1e-3,
         train_points: int | None = None,
+        kinetic: float = 0.0,
+        jacobian: float = 0.0,
         path: str = "linear",
         sigma: float = 0.0,
+        pairing: str = "independent",
+        point_pairing: str = "independent",
         times: int = 1,
         evaluate_likelihood: bool = True,
         sample_points: int = 2048,
+        tight: float = 1e-3,
         **kwargs,
     ):
         super().__init__(flow, **kwargs)
         if not isinstance(flow, PointFlow):
             raise TypeError(f"flow must be a PointFlow, got {type(flow).__name__}")
+        self.set_penalties(kinetic, jacobian)
+        self.set_tight(tight)
         if objective not in OBJECTIVES:
             raise ValueError(f"unknown objective {objective!r}: expected one of {', '.join(OBJECTIVES)}")
         weights = {"recon_weight": recon_weight, "prior_weight": prior_weight, "entropy_weight": entropy_weight}
@@ -87,15 +107,16 @@ class PointFlowModule(ContinuousTraining, FlowModule):
             raise ValueError(
                 f"expected sample_points, times and train_points >= 1, got {sample_points}, {times}, {train_points}"
             )
+        solves = objective == "likelihood" or (objective == "hybrid" and flow.latent is not None)
+        if self.penalties and not solves:
+            raise ValueError(f"the objective {objective!r} solves nothing that kinetic or jacobian could penalise")
         self.objective, self.kl_weight, self.train_points, self.times = objective, kl_weight, train_points, times
         self.recon_weight, self.prior_weight, self.entropy_weight = recon_weight, prior_weight, entropy_weight
-        self.matching = FlowMatching(path, sigma)
+        self.code_matching, self.point_matching = (FlowMatching(path, sigma, p) for p in (pairing, point_pairing))
         self.evaluate_likelihood, self.sample_points = evaluate_likelihood, sample_points
         for matched in self.matched_levels():
             split_at_cnf(matched)
-        self._frozen: list[torch.nn.Parameter] = []
         self._shown: dict[str, Tensor] | None = None
-        self.certificate: Certificate | None = None  # of the first test batch, on rank 0
 
     def matched_levels(self) -> list[torch.nn.Module]:
         """The chains of layers that train by flow matching."""
@@ -123,24 +144,34 @@ class PointFlowModule(ContinuousTraining, FlowModule):
         if hasattr(data, "normalization"):
             self.flow.set_normalization(**{k: v.to(self.flow.mean) for k, v in data.normalization().items()})
 
+    def check_normalization(self) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if hasattr(data, "normalization"):
+            check_normalization(data, self.flow.mean, self.flow.std)
+
+    def on_validation_start(self) -> None:
+        super().on_validation_start()
+        self.check_normalization()
+
+    def on_test_start(self) -> None:
+        super().on_test_start()
+        self.check_normalization()
+
+    def on_predict_start(self) -> None:
+        super().on_predict_start()
+        self.check_normalization()
+
     # Testing
 
-    def test_step(self, batch, batch_idx):
-        super().test_step(batch, batch_idx)
-        if batch_idx == 0 and self.trainer.is_global_zero:
-            self.certificate = self.certify(self.unpack(batch)[0][:CERTIFIED])
-
-    def on_test_epoch_end(self) -> None:
-        super().on_test_epoch_end()
-        if self.certificate is not None:
-            self.print(str(self.certificate))
-
-    def certify(self, x: Tensor) -> Certificate:
-        """How far `log p(X|z) + log p(z)` at the mean codes can be trusted, nats per shape."""
+    def certify(self, batch) -> Certificate:
+        """How far `log p(X|z) + log p(z)` at the mean codes of a few shapes can be trusted, nats per shape."""
+        x = self.unpack(batch)[0][:CERTIFIED]
+        self.tight_unit = "nats per dimension", float(x[0].numel())
         z = self.flow.encode(x)
 
-        def log_prob() -> Tensor:
-            return self.flow.log_prob_points(x, z).sum(1) + self.flow.log_prob_codes(z)
+        def log_prob(flow: PointFlow, x: Tensor) -> Tensor:
+            codes = z.to(x.dtype)
+            return flow.log_prob_points(x, codes).sum(1) + flow.log_prob_codes(codes)
 
         def round_trip() -> Tensor:
             return self.flow.decode(z, noise=self.flow.point_cnf.points(x, self.flow.condition(z))[0])
@@ -151,7 +182,7 @@ class PointFlowModule(ContinuousTraining, FlowModule):
 
     def loss(self, x, context, stage):
         if stage == "train":
-            return self.objective_loss(x)
+            return self.training_loss(x)
         terms = self.flow.elbo(x) if self.needs_bound(stage) else None
         if self.objective == "likelihood":
             loss, figures = self.bound_loss(terms, x)
@@ -166,12 +197,21 @@ class PointFlowModule(ContinuousTraining, FlowModule):
     def needs_bound(self, stage: str) -> bool:
         return self.objective == "likelihood" or self.evaluate_likelihood or stage == "test"
 
+    def training_loss(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss that is minimised: NaN if a cloud has NaN, which nothing but the loss gets to see."""
+        check_clouds(x, finite=False)
+        finite = x.isfinite().all(-1).all(-1)
+        loss, figures = self.objective_loss(torch.where(finite[:, None, None], x, 0))
+        return torch.where(finite.all(), loss, torch.nan), figures
+
     def objective_loss(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         if self.objective == "likelihood":
-            return self.bound_loss(self.flow.elbo(x, points=self.train_points), x)
+            loss, figures = self.bound_loss(self.flow.elbo(x, points=self.train_points), x)
+            penalty, found = self.penalty(x.shape[1] / min(self.train_points or x.shape[1], x.shape[1]))
+            return loss + penalty, {**figures, **found}
         posterior = self.flow.posterior(x)
         z = posterior.sample()
-        points = point_matching_loss(self.flow, self.matching, x, z, self.train_points, self.times)
+        points = point_matching_loss(self.flow, self.point_matching, x, z, self.train_points, self.times)
         loss, figures = self.recon_weight * points, {"point_matching": points}
         if self.flow.latent is None:
             return loss, figures
@@ -190,15 +230,27 @@ class PointFlowModule(ContinuousTraining, FlowModule):
         return loss, figures
 
     def code_loss(self, posterior: Posterior, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        codes = code_matching_loss(self.flow, self.matching, z, self.times)
+        codes = code_matching_loss(self.flow, self.code_matching, z, self.times)
         kl = posterior.kl_to_standard().mean() / self.flow.zdim
         loss = self.prior_weight * codes + self.kl_weight * kl
         return loss, {"code_matching": codes, "kl_to_standard_per_dim": kl}
 
     def density_loss(self, posterior: Posterior, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         prior, entropy = self.flow.log_prob_codes(z).mean(), posterior.entropy().mean()
-        loss = -self.kl_weight * (self.prior_weight * prior + self.entropy_weight * entropy) / self.flow.zdim
-        return loss, {"prior_nats_per_dim": -prior / self.flow.zdim, "entropy": entropy}
+        penalty, found = self.penalty()
+        loss = penalty - self.prior_weight * prior - self.entropy_weight * entropy
+        figures = {"prior_nats_per_dim": -prior / self.flow.zdim, "entropy": entropy}
+        return self.kl_weight * loss / self.flow.zdim, {**figures, **found}
+
+    def penalty(self, weight: float = 1.0) -> tuple[Tensor | float, dict[str, Tensor]]:
+        """What the penalties of this step add to the loss, and each, per shape; `weight` is that of a point."""
+        if not self.penalties:
+            return 0.0, {}
+        points, solutions = {id(cnf.field) for cnf in self.flow.point_cnf.blocks}, self.solves.solutions
+        weights = [weight if id(solution.field) in points else 1.0 for solution in solutions]
+        pairs = list(zip(weights, solutions, strict=True))
+        found = {name: sum(w * sum_over_event(s.penalties[name]) for w, s in pairs) for name in self.penalties}
+        return rnode_penalty(found, self.penalty_weights), {name: value.mean() for name, value in found.items()}
 
     def reconstruction_error(self, x: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Mean Chamfer distance of reconstructions to held-out points of the same shapes, in the units of the data."""
@@ -206,27 +258,24 @@ class PointFlowModule(ContinuousTraining, FlowModule):
         found = self.flow.reconstruct(x, reference.shape[1])
         return chamfer(found * batch["std"] + batch["mean"], reference * batch["std"] + batch["mean"]).mean()
 
-    # Parameters that the objective does not reach take no part in training: DDP would wait for their gradients.
-
-    def setup(self, stage: str) -> None:
-        super().setup(stage)
-        if stage == "fit":
-            unreached = (p for level in self.matched_levels() for p in unmatched_parameters(level))
-            self._frozen = [p for p in unreached if p.requires_grad]
-            for parameter in self._frozen:
-                parameter.requires_grad_(False)
-
-    def teardown(self, stage: str) -> None:
-        for parameter in self._frozen:
-            parameter.requires_grad_(True)
-        self._frozen = []
-        super().teardown(stage)
-
     # Generation
 
-    def generate(self, n, context: Any = None, temperature=1.0, generator=None):
-        """`n` new clouds (n, sample_points, 3) in the units of the data; `temperature` is that of the shape codes."""
-        return self.flow.sample(n, self.sample_points, temperature, generator=generator)
+    def generate(
+        self,
+        n,
+        context: Any = None,
+        temperature=1.0,
+        generator=None,
+        points: int | None = None,
+        truncation: float | None = None,
+        latent_truncation: float | None = None,
+    ):
+        """`n` new clouds in the units of the data, (n, points, 3), `sample_points` of each if None.
+
+        `temperature` is that of the shape codes; the noise of either level may be truncated, see `PointFlow.sample`.
+        """
+        points = self.sample_points if points is None else points
+        return self.flow.sample(n, points, temperature, truncation, latent_truncation, generator)
 
     def save_samples(self, samples, out, first):
         """`cloud_<i>.npy` (N, 3) float32 and `cloud_<i>.ply` of each, and a picture `samples_<first>.png` of all."""

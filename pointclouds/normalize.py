@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 KINDS = ("global", "per_axis", "per_shape", "none")
+SAME = 1e-3  # statistics that differ by less, in standard deviations, are the same
 
 
 def moments(points: Tensor, chunk: int = 64) -> tuple[Tensor, Tensor]:
@@ -45,6 +46,26 @@ def statistics(points: Tensor, kind: str) -> tuple[Tensor, Tensor]:
     if kind == "global":
         variance = (variance + (mean - mean.mean()).square()).mean(dim=0, keepdim=True)
     return mean[None, None, :], positive(variance.sqrt())[None, None, :]
+
+
+def check_normalization(data, mean: Tensor, std: Tensor) -> None:
+    """That a model which keeps `mean` and `std`, (1, 1, 3) each, is given clouds at the scale that it was trained at.
+
+    `data` is a `PointCloudDataModule`. With "per_shape" every shape has statistics of its own: nothing to compare.
+    """
+    if data.normalize == "per_shape":
+        return
+    found = {name: value.expand(1, 1, 3).to(mean) for name, value in data.normalization().items()}
+    if max(((found["mean"] - mean) / std).abs().max(), (found["std"] / std - 1).abs().max()) > SAME:
+        theirs, ours = (f"mean {rounded(m)}, std {rounded(s)}" for m, s in ((found["mean"], found["std"]), (mean, std)))
+        raise ValueError(
+            f"{type(data).__name__} is normalised with {theirs}, the model was trained with {ours}: take the data it "
+            "was trained on, or files, which are normalised as the model was"
+        )
+
+
+def rounded(values: Tensor) -> str:
+    return " ".join(f"{value:.4g}" for value in values.flatten().tolist())
 
 
 def positive(std: Tensor) -> Tensor:

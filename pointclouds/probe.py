@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from flowsuite.pointclouds.reconstruction import linear_probe
+from flowsuite.pointclouds.normalize import check_normalization
+from flowsuite.pointclouds.reconstruction_metrics import linear_probe
 from flowsuite.pointclouds.tools import batches, data_module, load_model, make_parser
 
 
@@ -23,6 +24,7 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     flow = load_model(args).flow
     data = data_module(args.data, args.data_args)
+    check_normalization(data, flow.mean, flow.std)
     # Evaluation items of the training shapes: their codes must not depend on what points were drawn.
     train = data.evaluation_items("train")
     sets = (("training shapes", train), ("test shapes", data.dataset("test")))

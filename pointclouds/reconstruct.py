@@ -6,7 +6,8 @@ import torch
 
 from flowsuite.pointclouds.distances import chamfer
 from flowsuite.pointclouds.render import write_sheet
-from flowsuite.pointclouds.tools import in_units, load_model, make_parser, open_clouds, positive, take
+from flowsuite.pointclouds.sampling import positive
+from flowsuite.pointclouds.tools import in_units, load_model, make_parser, open_clouds, take
 
 
 @torch.no_grad()

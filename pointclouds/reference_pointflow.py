@@ -2,51 +2,50 @@
 
 from __future__ import annotations
 
-import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from flowsuite.core.reference_fields import convert_chain, convert_solver, hidden_sizes, plain_weights
+from flowsuite.pointclouds.clouds import load_array
+
 POINTFLOW = "flowsuite.pointclouds.PointFlow"
-# Their names of a field layer's parts -> ours.
-PARTS = {"_layer": "linear", "_hyper_gate": "gate", "_hyper": "gate", "_hyper_bias": "hyper_bias"}
-SOLVERS = {"rk4": "rk4_38", "euler": "euler", "midpoint": "midpoint"}
-ADAPTIVE = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
 
 
 def convert(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]):
-    """`config` holds the command-line flags of the public code, at the top or under "config".
-
-    Sizes are read off the weights; the flags say layer type, nonlinearity and solver. Weights saved from parallel
-    wrappers (`.module.`) are taken as they are. The numbers of finished batches of the moving batch norms, of no use at
-    bn_lag 0, and counters of evaluations are dropped.
+    """`config` holds the command-line flags of the public code, at the top or under "config", and may hold the
+    statistics that the clouds were normalised with, see `normalization`. Sizes are read off the weights; the flags say
+    layer type, nonlinearity and solver. Weights saved from parallel wrappers (`.module.`) are taken as they are. The
+    numbers of finished batches of the moving batch norms, of no use at bn_lag 0, and counters of evaluations are
+    dropped.
     """
     flags = config.get("config", config)
-    weights = {}
-    for name, value in state_dict.items():
-        value = torch.as_tensor(value)
-        weights[re.sub(r"(^|\.)module\.", r"\1", name)] = value
-    out: dict[str, Tensor] = {}
+    weights, out = plain_weights(state_dict), {}
     deterministic = convert_encoder(weights, out)
-    layer = str(flags.get("layer_type", "concatsquash"))
-    point = convert_chain(weights, "point_cnf", out, "point_cnf.transforms", layer)
-    latent = any(name.startswith("latent_cnf.") for name in weights)
-    found = convert_chain(weights, "latent_cnf", out, "latent.transform.transforms", layer) if latent else {}
+    layer, latent = str(flags.get("layer_type", "concatsquash")), any(n.startswith("latent_cnf.") for n in weights)
+    point = convert_chain(weights, "point_cnf.", "point_cnf.transforms.", layer, hidden_sizes(flags))
+    out |= point.weights
+    sizes = {}
+    if latent:
+        codes = hidden_sizes({"dims": flags.get("latent_dims")})
+        found = convert_chain(weights, "latent_cnf.", "latent.transform.transforms.", layer, codes)
+        out |= found.weights
+        sizes = {"latent_hidden": found.hidden, "latent_num_blocks": found.blocks}
     dtype = weights["encoder.conv1.weight"].dtype
-    out["mean"], out["std"] = torch.zeros(1, 1, 3, dtype=dtype), torch.ones(1, 1, 3, dtype=dtype)
+    out |= {name: value.to(dtype) for name, value in normalization({**config, **flags}).items()}
     solver = convert_solver(flags)
     init_args = {
         "zdim": out["encoder.mean.6.bias"].numel(),
-        "hidden": point["hidden"],
-        "num_blocks": point["blocks"],
-        "latent_hidden": found.get("hidden", [256, 256]),
-        "latent_num_blocks": found.get("blocks", 1),
+        "hidden": point.hidden,
+        "num_blocks": point.blocks,
+        **sizes,
         "layer": layer,
         "activation": str(flags.get("nonlinearity", "tanh")),
-        "batch_norm": point["batch_norm"],
-        "legacy_batch_norm": point["batch_norm"],
+        "batch_norm": point.batch_norm,
+        "legacy_batch_norm": point.batch_norm,
         "deterministic": deterministic,
         "use_latent_flow": latent,
         "divergence": "hutchinson",
@@ -84,66 +83,28 @@ def convert_batch_norm(weights: Mapping[str, Tensor], theirs: str, out: dict[str
     out[f"{ours}.num_batches_tracked"] = batches.reshape(()).long()
 
 
-def convert_chain(weights: Mapping[str, Tensor], theirs: str, out: dict[str, Tensor], ours: str, layer: str) -> dict:
-    """Writes a chain of CNFs and moving batch norms to `out`; what sizes it has."""
-    numbers = {int(match.group(1)) for name in weights if (match := re.match(rf"{theirs}\.chain\.(\d+)\.", name))}
-    if not numbers:
-        raise ValueError(f"these are not the weights of a PointFlow: no name begins with {theirs}.chain.0")
-    blocks, hidden = 0, []
-    for i in sorted(numbers):
-        source, target = f"{theirs}.chain.{i}", f"{ours}.{i}"
-        if f"{source}.sqrt_end_time" in weights:
-            blocks += 1
-            out[f"{target}.sqrt_end_time"] = weights[f"{source}.sqrt_end_time"].reshape(())
-            hidden = convert_field(weights, f"{source}.odefunc.diffeq", out, f"{target}.field", layer)
-        else:
-            names = {"weight": "log_scale", "bias": "shift", "running_mean": "running_mean", "running_var": None}
-            for name, renamed in names.items():
-                out[f"{target}.{renamed or name}"] = weights[f"{source}.{name}"]
-    return {"blocks": blocks, "hidden": hidden, "batch_norm": len(numbers) > blocks}
+def normalization(config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """`mean` and `std` of the training clouds, (1, 1, 3) each; 0 and 1, with a warning, where `config` has neither.
 
-
-def convert_field(
-    weights: Mapping[str, Tensor], theirs: str, out: dict[str, Tensor], ours: str, layer: str
-) -> list[int]:
-    """Writes a field to `out`; the widths of its hidden layers."""
-    widths = []
-    pattern = re.compile(re.escape(theirs) + r"\.layers\.(\d+)\.(\w+)\.(weight|bias)$")
-    for name, value in weights.items():
-        match = pattern.match(name)
-        if match:
-            i, part, kind = match.groups()
-            out[f"{ours}.layers.{i}.{PARTS[part]}.{kind}"] = value
-        elif name.startswith(f"{theirs}.activation_fns."):
-            out[name.replace(f"{theirs}.activation_fns.", f"{ours}.activations.")] = value
-    i = 0
-    while f"{ours}.layers.{i}.linear.weight" in out:
-        widths.append(out[f"{ours}.layers.{i}.linear.bias"].numel())
-        i += 1
-    if layer == "concat":
-        split_concat(out, ours, widths)
-    return widths[:-1]
-
-
-def split_concat(out: dict[str, Tensor], ours: str, widths: list[int]) -> None:
-    """A layer on [t; c; x] has one matrix there; here x has its own, the last columns."""
-    inputs = [widths[-1], *widths[:-1]]
-    for i, size in enumerate(inputs):
-        whole = out[f"{ours}.layers.{i}.linear.weight"]
-        out[f"{ours}.layers.{i}.hyper_bias.weight"] = whole[:, :-size].contiguous()
-        out[f"{ours}.layers.{i}.linear.weight"] = whole[:, -size:].contiguous()
-
-
-def convert_solver(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The solver of the flags, as data."""
-    method, tolerance = str(flags.get("solver", "dopri5")), flags.get("tol")
-    if method in SOLVERS:
-        step = flags.get("step_size")
-        arguments = {"step_size": float(step)} if step else {"steps": 1}
-        return {"class_path": "flowsuite.core.ode.FixedGrid", "init_args": {"method": SOLVERS[method], **arguments}}
-    if method not in ADAPTIVE:
-        raise ValueError(f"unknown solver {method!r} of a PointFlow: expected {', '.join((*SOLVERS, *ADAPTIVE))}")
-    tolerances = {
-        name: float(tolerance if tolerance is not None else flags.get(name, 1e-5)) for name in ("rtol", "atol")
-    }
-    return {"class_path": "flowsuite.core.ode.Adaptive", "init_args": {"method": method, **tolerances}}
+    The public code saves them beside its checkpoints as `train_set_mean.npy` and `train_set_std.npy`: `config` gives
+    the paths of such files, or the numbers.
+    """
+    if "mean" not in config and "std" not in config:
+        warnings.warn(
+            "the configuration has no mean and std of the training clouds: samples will be in normalised units. Give "
+            'them as numbers or as paths: "mean": "train_set_mean.npy", "std": "train_set_std.npy"',
+            stacklevel=2,
+        )
+        return {"mean": torch.zeros(1, 1, 3), "std": torch.ones(1, 1, 3)}
+    found = {}
+    for name in ("mean", "std"):
+        given = config.get(name)
+        try:
+            value = torch.as_tensor(load_array(given) if isinstance(given, str) else given, dtype=torch.float64)
+        except (TypeError, RuntimeError):
+            value = torch.empty(0)
+        lowest = 0.0 if name == "std" else -torch.inf
+        if value.numel() not in (1, 3) or not (value.isfinite() & (value > lowest)).all():
+            raise ValueError(f"{name} must be 1 or 3 finite numbers (std > 0), or a .npy file with them, got {given!r}")
+        found[name] = value.reshape(1, 1, -1).expand(1, 1, 3).clone()
+    return found

@@ -12,11 +12,14 @@ from torch import Tensor
 from flowsuite.core.training import inputs
 from flowsuite.pointclouds import data as data_modules
 from flowsuite.pointclouds.checks import as_clouds
+from flowsuite.pointclouds.compare import read_set
 from flowsuite.pointclouds.data_base import PointCloudDataModule
-from flowsuite.pointclouds.evaluate import read_set
+from flowsuite.pointclouds.normalize import check_normalization
 from flowsuite.pointclouds.pointflow import PointFlow
+from flowsuite.pointclouds.sampling import positive
 
-MODULES = {name: getattr(data_modules, name) for name in data_modules.__all__ if name != "PointCloudDataModule"}
+ABSTRACT = ("PointCloudDataModule", "CloudFiles")
+MODULES = {name: getattr(data_modules, name) for name in data_modules.__all__ if name not in ABSTRACT}
 Batch = dict[str, Tensor]
 
 
@@ -45,7 +48,9 @@ def open_clouds(spec: str, flow: PointFlow, split: str = "test", options: str = 
     path = Path(spec)
     if path.suffix in (".npy", ".npz") or path.is_dir():
         return FileClouds(as_clouds(read_set(spec), spec), flow)
-    return data_module(spec, options).dataset(split)
+    data = data_module(spec, options)
+    check_normalization(data, flow.mean, flow.std)
+    return data.dataset(split)
 
 
 def take(dataset, indices: list[int], device: torch.device) -> Batch:
@@ -107,13 +112,6 @@ def make_parser(name: str, what: str, example: str, picture: bool = True) -> arg
     if picture:
         add("--out", required=True, metavar="FILE.png", type=png, help="the picture to write")
     return parser
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return value
 
 
 def png(text: str) -> str:

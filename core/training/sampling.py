@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import inspect
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from flowsuite.core.training.checkpoint import load_module
+from flowsuite.core.training.cli import has_module
 from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.recipes import rooms
 from flowsuite.core.training.seeding import fold_seed
 
 HELP = "Generate from a checkpoint: samples are written to a folder in the format of the model's domain."
@@ -21,6 +26,7 @@ EXAMPLE = """examples:
   flowsuite sample --ckpt_path model.ckpt --num 50000 --batch_size 500 --devices 4 --out samples
   flowsuite sample --ckpt_path model.ckpt --num 16 --class 3 --out threes
   flowsuite sample --ckpt_path ffjord.ckpt --num 10000 --batch_size 10000 --solver euler:8 --out eight_steps
+  flowsuite sample --ckpt_path pointflow.ckpt --num 24 --points 10000 --truncation 2 --out chairs
 The samples depend on --seed, --num and --batch_size, not on --devices."""
 
 
@@ -45,7 +51,31 @@ def parser() -> argparse.ArgumentParser:
     add("--solver", help="METHOD:STEPS or METHOD:TOLERANCE for continuous flows, such as euler:4 or dopri5:1e-6")
     add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
     add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes the checkpoint may name")
+    for name, (kind, text) in domain_options().items():
+        add(f"--{name}", type=kind, help=text)
     return parser
+
+
+def domain_options() -> dict[str, tuple[Callable[[str], Any], str]]:
+    """Further options, from the module `sampling` of every domain that has one: name -> (type, help).
+
+    They are keyword arguments of `generate` of the domain's `FlowModule`.
+    """
+    found = {}
+    for domain in rooms():
+        if has_module(f"flowsuite.{domain}", "sampling"):
+            found |= importlib.import_module(f"flowsuite.{domain}.sampling").OPTIONS
+    return found
+
+
+def chosen(module: FlowModule, options: argparse.Namespace) -> dict[str, Any]:
+    """The `domain_options` that were given, if the model takes them."""
+    given = {name: getattr(options, name) for name in domain_options() if getattr(options, name) is not None}
+    known = inspect.signature(module.generate).parameters
+    for name in given:
+        if name not in known:
+            raise ValueError(f"--{name}: a {type(module).__name__} takes no such option")
+    return given
 
 
 def check(options: argparse.Namespace) -> None:
@@ -64,7 +94,10 @@ def check(options: argparse.Namespace) -> None:
         raise FileNotFoundError(f"no checkpoint at {options.ckpt_path}")
 
 
-def check_label(module: FlowModule, label: int | None) -> None:
+def check_model(module: FlowModule, options: argparse.Namespace) -> None:
+    """That the model can do what it is asked for."""
+    chosen(module, options)
+    label = options.label
     classes = getattr(module.flow, "n_classes", 0)
     if label is not None and label >= classes:
         known = f"its classes are 0..{classes - 1}" if classes else "this model is not conditional on a class"
@@ -87,14 +120,14 @@ def batches(module: FlowModule, options: argparse.Namespace, rank: int) -> Itera
 
     Batch number `i` draws from a generator seeded by `(seed, i)`, whoever computes it.
     """
-    device = next(module.parameters()).device
+    device, further = next(module.parameters()).device, chosen(module, options)
     for index, first in enumerate(range(0, options.num, options.batch_size)):
         if index % options.devices != rank:
             continue
         n = min(options.batch_size, options.num - first)
         generator = torch.Generator(device).manual_seed(fold_seed(options.seed, "sample", index))
         labels = labels_of(module, options.label, first, n, device)
-        samples = module.generate(n, labels, options.temperature, generator)
+        samples = module.generate(n, labels, options.temperature, generator, **further)
         module.save_samples(samples, options.out, first)
         yield first, n
 
@@ -142,10 +175,10 @@ def main(argv: list[str]) -> int:
     begin = time.perf_counter()
     if options.devices == 1:
         module = load(options, 0)
-        check_label(module, options.label)
+        check_model(module, options)
         steps = (n for _, n in batches(module, options, 0))
     else:
-        check_label(load_module(options.ckpt_path, "cpu", allow=options.allow), options.label)
+        check_model(load_module(options.ckpt_path, "cpu", allow=options.allow), options)
         steps = run_parallel(options)
     options.out.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:

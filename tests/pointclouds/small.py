@@ -4,6 +4,7 @@ import torch
 
 from flowsuite.core.ode import FixedGrid
 from flowsuite.pointclouds import PointFlow
+from flowsuite.pointclouds.data import Shapes
 
 SMALL = {
     "zdim": 5,
@@ -14,6 +15,12 @@ SMALL = {
     "eval_solver": {"class_path": "flowsuite.core.ode.FixedGrid", "init_args": {"method": "rk4", "steps": 6}},
 }
 SHAPES = {"families": ["chair", "torus"], "train": 8, "val": 4, "test": 4, "rows": 96, "points": 24, "eval_points": 24}
+
+
+def normalized(flow: PointFlow) -> PointFlow:
+    """With the statistics of `SHAPES`, as after training on them."""
+    flow.set_normalization(**{k: v.to(flow.mean) for k, v in Shapes(**SHAPES).normalization().items()})
+    return flow
 
 
 def small(**options) -> PointFlow:

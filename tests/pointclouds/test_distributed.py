@@ -10,40 +10,43 @@ import pytest
 import torch
 from torch import multiprocessing
 
-from flowsuite.core.matching import FlowMatching
 from flowsuite.core.ode import Adaptive, FixedGrid
-from flowsuite.pointclouds.matching import code_matching_loss, point_matching_loss
+from flowsuite.pointclouds.encoder import Posterior
+from flowsuite.pointclouds.module import PointFlowModule
 from tests.pointclouds.small import clouds, small
 
 SOLVERS = {"adjoint": Adaptive(rtol=1e-6, atol=1e-6), "recomputed": FixedGrid("rk4", 3), "matching": None}
 
 
 class Loss(torch.nn.Module):
-    """The loss as a module, whose forward DDP intercepts; a likelihood, or matching without noise."""
+    """The loss as a module, whose forward DDP intercepts; that of the module without randomness."""
 
     def __init__(self, name: str):
         super().__init__()
-        self.flow, self.name = small(solver=SOLVERS[name], train_end_time=name != "matching"), name
+        # The module freezes what its objective does not reach, so that DDP waits for no gradient.
+        objective = "flow_matching" if name == "matching" else "likelihood"
+        module = PointFlowModule(small(solver=SOLVERS[name]), objective)
+        module.setup("fit")
+        self.flow, self.loss = module.flow, module.training_loss
         self.flow.train().encoder.eval()  # the encoder's batch norm is that of a rank alone
         if name == "matching":
             self.flow.latent.base.sample = lambda n: torch.ones(n, 5).double()
             self.flow.point_cnf.draw = lambda n, points: torch.ones(n, points, 3).double()
 
     def forward(self, x):
-        z = self.flow.encode(x)
-        if self.name != "matching":
-            return -self.flow.elbo(x, z).bound.mean()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch, "rand", lambda *shape, **options: torch.full(shape, 0.4, **options))
-            matching = FlowMatching()
-            return point_matching_loss(self.flow, matching, x, z) + code_matching_loss(self.flow, matching, z)
+            patch.setattr(Posterior, "sample", lambda self: self.mean + self.log_var.exp())
+            return self.loss(x)[0]
 
 
 def gradients(name: str, rank: int, ranks: int) -> dict[str, torch.Tensor]:
     x = clouds(4, 6).view(ranks, -1, 6, 3)[rank]
     loss = Loss(name)
-    model = torch.nn.parallel.DistributedDataParallel(loss, find_unused_parameters=True) if ranks > 1 else loss
-    model(x).backward()
+    model = torch.nn.parallel.DistributedDataParallel(loss) if ranks > 1 else loss
+    for _ in range(2):  # DDP notices in the second step what had no gradient in the first
+        model.zero_grad()
+        model(x).backward()
     found = {key: p.grad for key, p in loss.named_parameters() if p.grad is not None}
     return found | {key: b for key, b in loss.named_buffers() if "running" in key}
 

@@ -14,14 +14,15 @@ from flowsuite.core.training.cli import main as flowsuite
 from flowsuite.pointclouds import PointFlow, commands
 from flowsuite.pointclouds.data import Shapes
 from tests.pointclouds.clouds_made import boxes
-from tests.pointclouds.small import SHAPES, SMALL, small
+from tests.pointclouds.small import SHAPES, SMALL, normalized, small
 
 DATA = ["--data", "Shapes", "--data_args", json.dumps(SHAPES)]
+OTHER = ["--data", "Shapes", "--data_args", json.dumps({**SHAPES, "families": ["mug"]})]
 
 
 def save(path, **options) -> str:
     arguments = {**SMALL, **options}
-    weights = small(**{k: v for k, v in arguments.items() if k != "eval_solver"}).float().state_dict()
+    weights = normalized(small(**{k: v for k, v in arguments.items() if k != "eval_solver"})).float().state_dict()
     module = "flowsuite.pointclouds.module.PointFlowModule"
     save_flow_checkpoint(path, "flowsuite.pointclouds.PointFlow", arguments, weights, module)
     return str(path)
@@ -47,6 +48,36 @@ def test_sample_writes_clouds(checkpoint, tmp_path):
     assert sorted(path.name for path in out.glob("*.npy")) == [f"cloud_00000{i}.npy" for i in range(3)]
     assert np.load(out / "cloud_000002.npy").shape == (2048, 3)
     assert len(list(out.glob("*.ply"))) == 3 and len(list(out.glob("*.png"))) == 2
+
+
+def test_sample_takes_points_and_truncations(checkpoint, tmp_path):
+    found = {}
+    for name, options in (("all", []), ("points", ["--truncation", "0.5"]), ("codes", ["--latent_truncation", "0.5"])):
+        given = ["--num", "1", "--points", "40", "--out", str(tmp_path / name), *options]
+        assert flowsuite(["sample", "--ckpt_path", checkpoint, *given]) == 0
+        found[name] = np.load(tmp_path / name / "cloud_000000.npy")
+        assert found[name].shape == (40, 3)
+    for a, b in (("all", "points"), ("all", "codes"), ("points", "codes")):
+        assert not np.allclose(found[a], found[b])
+
+
+def test_sample_says_what_is_wrong_with_its_options(checkpoint, tmp_path, capsys):
+    from flowsuite.core.training.module import FlowModule
+    from flowsuite.core.training.sampling import chosen, parser
+
+    common = ["sample", "--ckpt_path", checkpoint, "--out", str(tmp_path / "out")]
+    for option, value in (("--points", "0"), ("--truncation", "-1"), ("--latent_truncation", "nan")):
+        with pytest.raises(SystemExit):
+            flowsuite([*common, option, value])
+        assert f"argument {option}: must be" in capsys.readouterr().err
+    options = parser().parse_args([*common[1:], "--points", "3"])
+    with pytest.raises(ValueError, match="--points: a FlowModule takes no such option"):
+        chosen(FlowModule(torch.nn.Identity()), options)
+
+
+def test_shapes_normalised_by_themselves_are_taken(checkpoint, capsys):
+    data = ["--data", "Shapes", "--data_args", json.dumps({**SHAPES, "families": ["mug"], "normalize": "per_shape"})]
+    assert run("evaluate", checkpoint, "--num", 2, "--sets", 1, "--quiet", data=data) == 0
 
 
 def test_evaluate_prints_and_writes_the_figures(checkpoint, tmp_path, capsys):
@@ -132,16 +163,22 @@ def test_bad_files_are_named(checkpoint, array, message, tmp_path, capsys):
     ("command", "arguments", "data", "message"),
     [
         ("interpolate", ["--second", "9"], DATA, "cloud number 9 does not exist: the set has 4"),
-        ("reconstruct", [], ["--data", "Shape"], "one of CloudFiles"),
+        ("reconstruct", [], ["--data", "Shape"], "one of CloudFolder"),
+        ("reconstruct", [], ["--data", "CloudFiles", "--data_args", '{"root": "."}'], "one of CloudFolder"),
         ("reconstruct", [], ["--data", "Shapes", "--data_args", "{"], "data options must be JSON"),
         ("reconstruct", [], ["--data", "Shapes", "--data_args", '{"size": 3}'], "size"),
+        ("reconstruct", [], OTHER, "Shapes is normalised with mean "),
+        ("evaluate", ["--quiet"], OTHER, "the model was trained with mean "),
+        ("probe", ["--quiet"], OTHER, "files, which are normalised as the model was"),
         ("reconstruct", [], ["--data", "images/demo"], "are not of flowsuite.pointclouds.data"),
         ("heatmap", ["--ckpt_path", "gone.ckpt"], DATA, "gone.ckpt"),
     ],
 )
 def test_bad_arguments_are_named(checkpoint, command, arguments, data, message, tmp_path, capsys):
-    assert run(command, checkpoint, *arguments, "--out", tmp_path / "out.png", data=data) == 1
-    assert message in capsys.readouterr().err
+    out = [] if command in ("evaluate", "probe") else ["--out", tmp_path / "out.png"]
+    assert run(command, checkpoint, *arguments, *out, data=data) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
 def test_usage_lists_the_commands(capsys):

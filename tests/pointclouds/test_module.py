@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from scipy.optimize import linear_sum_assignment
 
+from flowsuite.core.layers.continuous import record_solves
 from flowsuite.core.matching import FlowMatching
 from flowsuite.core.training.checkpoint import build_module, load_module
+from flowsuite.core.training.finite import NonFiniteError
 from flowsuite.core.training.schedules import ConstantThenLinear
 from flowsuite.pointclouds import PointFlowModule
 from flowsuite.pointclouds.data import Shapes
-from flowsuite.pointclouds.matching import code_matching_loss, point_matching_loss
+from flowsuite.pointclouds.matching import code_matching_loss, pair_within, point_matching_loss
 from flowsuite.pointclouds.ply import read_ply_points
-from tests.pointclouds.small import SHAPES, SMALL, clouds, small
+from tests.pointclouds.small import SHAPES, SMALL, clouds, normalized, small
 
 LEVELS = ("encoder", "point_cnf", "latent")
 
@@ -23,7 +26,11 @@ def module(objective="likelihood", flow=None, **options) -> PointFlowModule:
     return build_module(path, {"flow": config, "objective": objective, "sample_points": 16, **options})
 
 
-def fit(model, tmp_path, steps=2, **options):
+def quiet(tmp_path):
+    return pl.Trainer(accelerator="cpu", default_root_dir=tmp_path, logger=False, enable_progress_bar=False)
+
+
+def fit(model, tmp_path, steps=2, data=None, **options):
     trainer = pl.Trainer(
         max_steps=steps,
         default_root_dir=tmp_path,
@@ -35,7 +42,7 @@ def fit(model, tmp_path, steps=2, **options):
         num_sanity_val_steps=0,
         **options,
     )
-    trainer.fit(model, datamodule=Shapes(**SHAPES, batch_size=4))
+    trainer.fit(model, datamodule=data or Shapes(**SHAPES, batch_size=4))
     return trainer
 
 
@@ -141,14 +148,86 @@ def test_normalization_is_kept_in_the_checkpoint(tmp_path):
 
 
 def test_a_test_prints_its_certificate(tmp_path, capsys):
-    model = module().eval()
+    model = module(tight=1.0).eval()
+    normalized(model.flow)
     data = Shapes(**SHAPES, batch_size=4)
-    trainer = pl.Trainer(accelerator="cpu", default_root_dir=tmp_path, logger=False, enable_progress_bar=False)
-    figures = trainer.test(model, datamodule=data, verbose=False)[0]
+    figures = quiet(tmp_path).test(model, datamodule=data, verbose=False)[0]
     assert figures["test/elbo_nats_per_dim"] > 0 and figures["test/cd"] > 0
     assert model.certificate.examples == 4 and model.certificate.divergence == "exact"
     assert model.certificate.round_trip < 1e-2 and model.certificate.solver_error < 1
-    assert "likelihood certificate, 4 examples" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "likelihood certificate, 4 examples" in printed and "LOOSE" not in printed
+    model.tight = 1e-9
+    quiet(tmp_path).test(model, datamodule=data, verbose=False)
+    assert "LOOSE: the test figures are not known to 1e-09 nats per dimension" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["test", "validate", "predict"])
+def test_other_statistics_than_those_of_training_are_refused(what, tmp_path):
+    model = module().eval()
+    normalized(model.flow)
+    data = Shapes(**{**SHAPES, "families": ["mug"]}, batch_size=4)
+    with pytest.raises(ValueError, match=r"Shapes is normalised with mean .* the model was trained with mean"):
+        getattr(quiet(tmp_path), what)(model, datamodule=data)
+
+
+class Spoiled(Shapes):
+    """One coordinate of the third training batch is NaN."""
+
+    batches = 0
+
+    def augment(self, points):
+        self.batches += 1
+        if self.batches == 3:
+            points[1, 2, 0] = math.nan
+        return points
+
+
+@pytest.mark.parametrize("objective", ["likelihood", "flow_matching"])
+def test_a_cloud_with_nan_is_a_skipped_update(objective, tmp_path):
+    model = module(objective, non_finite="skip", point_pairing="optimal", pairing="optimal")
+    data = Spoiled(**SHAPES, batch_size=4, rotate=True)
+    trainer = fit(model, tmp_path, 4, data=data)
+    assert data.batches >= 4 and model.skipped_updates == 1
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    assert torch.isfinite(trainer.callback_metrics["val/loss"])
+    with pytest.raises(NonFiniteError, match="train/loss is nan"):
+        fit(module(objective), tmp_path, 4, data=Spoiled(**SHAPES, batch_size=4, rotate=True))
+
+
+def test_penalties_are_those_of_both_levels_and_all_points():
+    model, x = module(kinetic=0.5, jacobian=2.0, train_points=5).double(), clouds(3, 20)
+    with record_solves(model.penalties) as model.solves:
+        loss, figures = model.training_loss(x)
+    both = [solution.penalties for solution in model.solves.solutions]
+    assert [tuple(found["kinetic"].shape) for found in both] == [(3, 5), (3,)]
+    for name in ("kinetic", "jacobian"):
+        torch.testing.assert_close(figures[name], 4 * both[0][name].sum(1).mean() + both[1][name].mean())
+    bound = 60 * figures["elbo_nats_per_dim"]
+    torch.testing.assert_close(loss, bound + 0.5 * figures["kinetic"] + 2 * figures["jacobian"])
+    hybrid = module("hybrid", kinetic=0.5, kl_weight=0.1).double()
+    with record_solves(hybrid.penalties) as hybrid.solves:
+        torch.manual_seed(0)
+        loss, figures = hybrid.training_loss(x)
+    codes = figures["prior_nats_per_dim"] + (0.5 * figures["kinetic"] - figures["entropy"]) / 5
+    torch.testing.assert_close(loss, figures["point_matching"] + 0.1 * codes)
+
+
+def test_optimal_pairing_within_each_shape():
+    generator = torch.Generator().manual_seed(0)
+    noise, x = torch.randn(2, 6, 4, 3, generator=generator).double()
+    paired = pair_within(noise, x, 3, "optimal")
+    for shape in range(2):
+        rows = slice(3 * shape, 3 * shape + 3)
+        given, found, points = noise[rows].reshape(12, 3), paired[rows].reshape(12, 3), x[rows].reshape(12, 3)
+        cost = torch.cdist(points, given).square()
+        best = linear_sum_assignment(cost.numpy())
+        torch.testing.assert_close((points - found).square().sum(), cost[best].sum())
+        torch.testing.assert_close(found.sort(0).values, given.sort(0).values)
+    assert pair_within(noise, x, 3, "independent") is noise
+    flow = small()
+    optimal = [point_matching_loss(flow, FlowMatching(pairing="optimal"), x, flow.encode(x)) for _ in range(2)]
+    assert all(value.isfinite() for value in optimal)
 
 
 def test_samples_are_written_as_npy_ply_and_a_picture(tmp_path):
@@ -205,6 +284,11 @@ def test_bf16_keeps_densities_in_single_precision():
         ({"objective": "magic"}, "unknown objective 'magic'"),
         ({"kl_weight": -1.0}, "kl_weight must be at least 0, got -1"),
         ({"recon_weight": math.nan}, "recon_weight"),
+        ({"jacobian": -1.0}, "jacobian must be at least 0"),
+        ({"kinetic": 0.1, "objective": "flow_matching"}, "solves nothing that kinetic or jacobian"),
+        ({"kinetic": 0.1, "objective": "hybrid", "flow": {"deterministic": True}}, "solves nothing"),
+        ({"tight": 0.0}, "tight must be positive"),
+        ({"point_pairing": "best"}, "unknown pairing 'best'"),
         ({"sample_points": 0}, "sample_points"),
         ({"objective": "flow_matching", "flow": {"num_blocks": 2}}, "exactly one continuous layer, got 2"),
         ({"objective": "flow_matching", "flow": {"latent_num_blocks": 2}}, "exactly one continuous layer, got 2"),

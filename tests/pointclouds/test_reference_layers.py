@@ -1,5 +1,6 @@
 """Every layer type, several blocks and no batch norm: the converter against the public code's formulas, written out."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -124,7 +125,37 @@ def test_what_is_no_pointflow_is_refused():
     with pytest.raises(ValueError, match="unknown solver 'magic'"):
         from_reference("pointflow", weights, {"layer_type": "ignore", "solver": "magic"})
     some = {name: value for name, value in weights.items() if "point_cnf" not in name}
-    with pytest.raises(ValueError, match="no name begins with point_cnf"):
+    with pytest.raises(ValueError, match="no name is point_cnf"):
         from_reference("pointflow", some, {"layer_type": "ignore"})
     with pytest.raises(ValueError, match=r"unknown reference kind 'pointflaw'.*did you mean 'pointflow'"):
         from_reference("pointflaw", weights, {})
+
+
+@pytest.mark.parametrize("place", ["top", "flags", "files"])
+def test_statistics_of_the_training_clouds(place, tmp_path):
+    weights, mean, std = public_weights("ignore", 1, True), [[[0.1, -0.2, 0.3]]], [[[0.5]]]
+    given = {"mean": mean, "std": std}
+    if place == "files":
+        for name, value in given.items():
+            np.save(tmp_path / f"{name}.npy", np.array(value, np.float32))
+        given = {name: str(tmp_path / f"{name}.npy") for name in given}
+    flags = {"layer_type": "ignore"}
+    config = {"config": {**flags, **given}} if place == "flags" else {"config": flags, **given}
+    flow = from_reference("pointflow", weights, config)
+    torch.testing.assert_close(flow.mean, torch.tensor(mean).double(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(flow.std, torch.full((1, 1, 3), 0.5).double())
+
+
+def test_missing_and_wrong_statistics_are_named():
+    weights, flags = public_weights("ignore", 1, True), {"layer_type": "ignore"}
+    with pytest.warns(UserWarning, match="no mean and std of the training clouds"):
+        assert (from_reference("pointflow", weights, flags).std == 1).all()
+    for wrong, name in (
+        ({"mean": [0, 0, 0]}, "std"),
+        ({"mean": [0, 0], "std": 1}, "mean"),
+        ({"std": 0, "mean": 0}, "std"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} must be 1 or 3 finite numbers"):
+            from_reference("pointflow", weights, {**flags, **wrong})
+    with pytest.raises(FileNotFoundError, match="gone"):
+        from_reference("pointflow", weights, {**flags, "mean": "gone.npy", "std": 1.0})

@@ -9,7 +9,7 @@ import torch
 from flowsuite.pointclouds.data import ShapeNetPC15k, Shapes
 from flowsuite.pointclouds.data_shapes import make_shapes
 from flowsuite.pointclouds.families import FAMILIES, MAX_DRAWS, make_meshes
-from flowsuite.pointclouds.make_shapes import write_shapes
+from flowsuite.pointclouds.shapes import write_shapes
 from flowsuite.pointclouds.solids import box, cylinder, ellipsoid, merge, ring, vector
 from flowsuite.pointclouds.surface import sample_surface, triangle_areas
 

@@ -13,34 +13,10 @@ from flowsuite.core.training import cli
 from flowsuite.core.training.checkpoint import load_module
 from flowsuite.pointclouds import PointFlowModule, from_reference
 from flowsuite.pointclouds.reference import convert_reference
+from tests.reference.checking import Check, numbered
 
 pytestmark = pytest.mark.reference_kind("pointflow")
 LOG_2PI = math.log(2 * math.pi)
-
-
-class Check:
-    """Compares with the arrays of a case and remembers which have been seen."""
-
-    def __init__(self, case):
-        self.output, self.seen = case.output, set()
-        tolerance = case.config["config"].get("tol")
-        self.rtol = 1e-10 if tolerance is None else max(1e-8, 100 * tolerance)
-
-    def __call__(self, name, ours, factor=1.0):
-        theirs = self.output[name]
-        rtol = factor * self.rtol
-        scale = max(1.0, float(theirs.abs().max()))
-        torch.testing.assert_close(
-            ours.detach().reshape(theirs.shape), theirs, rtol=rtol, atol=rtol * scale, msg=lambda m: f"{name}: {m}"
-        )
-        self.seen.add(name)
-
-    def wants(self, name):
-        return name in self.output
-
-
-def numbered(group, prefix):
-    return [group[f"{prefix}{i}"] for i in range(sum(name.startswith(prefix) for name in group))]
 
 
 def latent_with_probes(flow, z, probes):
@@ -86,7 +62,7 @@ def check_points(check, flow, x, z, inputs):
         check("delta_log_py_points_exact_trace", -flow.point_cnf.points(x, z, divergence=divergence)[1])
     if check.output.get("nfe_point") is not None:
         ours, theirs = log.nfe_forward, float(check.output["nfe_point"])
-        assert ours == theirs if check.rtol == 1e-10 else ours <= 2 * theirs, f"{ours} evaluations, not {theirs}"
+        assert ours == theirs if check.tolerance == 1e-10 else ours <= 2 * theirs, f"{ours} evaluations, not {theirs}"
         check.seen.add("nfe_point")
     return log_px
 
@@ -104,16 +80,16 @@ def check_gradients(check, flow, loss, case):
     for name in [name for name in check.output if name.startswith("grad/")]:
         found = pieces[name.removeprefix("grad/")]
         found = [torch.zeros_like(check.output[name]) if g is None else g for g in found]
-        check(name, found[0] if len(found) == 1 else torch.cat(found, 1), factor=10)
+        check(name, found[0] if len(found) == 1 else torch.cat(found, 1), tolerance=10 * check.tolerance)
 
 
 def check_generation(check, flow, z, inputs):
     with torch.no_grad():
-        check("reconstruct_x", flow.decode(z.detach(), noise=inputs["y_noise"]), factor=10)
+        check("reconstruct_x", flow.decode(z.detach(), noise=inputs["y_noise"]), tolerance=10 * check.tolerance)
         if check.wants("sample_z"):
             z = flow.latent.decode(inputs["w_noise"])
             check("sample_z", z)
-        check("sample_x", flow.decode(z.detach(), noise=inputs["y_noise"]), factor=10)
+        check("sample_x", flow.decode(z.detach(), noise=inputs["y_noise"]), tolerance=10 * check.tolerance)
 
 
 @pytest.fixture
@@ -125,8 +101,9 @@ def detached_times(monkeypatch):
 
 
 def test_pointflow(reference_case, detached_times):
-    case, check = reference_case, Check(reference_case)
-    config, inputs = case.config["config"], case.input
+    case, config, inputs = reference_case, reference_case.config["config"], reference_case.input
+    tolerance = config.get("tol")
+    check = Check(case, 1e-10 if tolerance is None else max(1e-8, 100 * tolerance))
     flow = from_reference("pointflow", case.param, case.config)
     posterior = flow.posterior(inputs["x"])
     check("mu", posterior.mean)
@@ -143,7 +120,7 @@ def test_pointflow(reference_case, detached_times):
     check("loss", loss)
     check_gradients(check, flow, loss, case)
     check_generation(check, flow, z, inputs)
-    assert set(case.output) == check.seen
+    check.finish()
 
 
 def test_single_precision(reference_case):

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flowsuite.pointclouds import reconstruction
+from flowsuite.pointclouds import reconstruction_metrics
 from flowsuite.pointclouds.distances import chamfer, emd
-from flowsuite.pointclouds.reconstruction import evaluate_reconstruction, f_score, linear_probe
+from flowsuite.pointclouds.reconstruction_metrics import evaluate_reconstruction, f_score, linear_probe
 from tests.pointclouds.clouds_made import boxes
 
 
@@ -19,14 +19,14 @@ def test_f_score_by_hand():
 
 
 def test_means_over_shapes_and_oracle(monkeypatch):
-    monkeypatch.setattr(reconstruction, "CHUNK", 2)
+    monkeypatch.setattr(reconstruction_metrics, "CHUNK", 2)
     x, y, inputs = (boxes(5, 40, seed, torch.float64) for seed in (0, 1, 2))
     figures = evaluate_reconstruction(x, y, inputs, progress=False)
     for row, clouds in (("", x), ("oracle ", inputs)):
         assert figures[f"{row}CD"] == pytest.approx(chamfer(clouds, y).mean().item())
         assert figures[f"{row}EMD"] == pytest.approx(emd(clouds, y).mean().item())
         assert figures[f"{row}F-score"] == pytest.approx(f_score(clouds, y).mean().item())
-    assert set(figures) == set(reconstruction.SCALES)
+    assert set(figures) == set(reconstruction_metrics.SCALES)
     only = evaluate_reconstruction(x, boxes(5, 30, 1), metrics=["cd"], progress=False)
     assert set(only) == {"CD"}
     assert set(evaluate_reconstruction(x, y, metrics=["emd"], progress=False)) == {"EMD"}

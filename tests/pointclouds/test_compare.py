@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from flowsuite.core.training.cli import main as flowsuite
-from flowsuite.pointclouds.evaluate import main, read_set
+from flowsuite.pointclouds.compare import main, read_set
 from flowsuite.pointclouds.metrics import SCALES, evaluate_generations
 from tests.pointclouds.clouds_made import boxes
 
