@@ -213,6 +213,5 @@ def test_nll(contender: Contender, test: Tensor) -> float:
 def tables(args: argparse.Namespace) -> Iterator[str]:
     for warm_up in (0, 300):
         yield step_table(100, warm_up, args)
-    yield step_table(1000, 300, args)
     for toy in TOYS:
         yield race(toy, args)
