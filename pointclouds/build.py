@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import csv
 import sys
 from collections.abc import Iterable, Iterator
@@ -196,4 +197,12 @@ def main(argv: list[str]) -> int:
     print(
         f"{len(todo) - bad} clouds built, {len(jobs) - len(todo)} were there, {bad} bad meshes skipped: {args.out_dir}"
     )
+    if bad == len(jobs):
+        raise ValueError(f"none of the {bad} meshes in {args.in_dir} could be used")
+    counts = collections.Counter(job.target.parent.name for job in jobs)
+    if empty := [split for split in SHARES[args.layout] if not counts[split]]:
+        print(
+            f"note: no shapes in {' and '.join(empty)}; put the meshes in folders of these names, or give --splits",
+            file=sys.stderr,
+        )
     return 0

@@ -92,7 +92,7 @@ def load_model(args: argparse.Namespace):
 
 def make_parser(name: str, what: str, example: str, picture: bool = True) -> argparse.ArgumentParser:
     """A parser with the arguments of all these commands."""
-    example = f"example:\n  flowsuite pointclouds {name} --ckpt_path best.ckpt {example}"
+    example = f"examples:\n  flowsuite pointclouds {name} --ckpt_path best.ckpt {example}"
     parser = argparse.ArgumentParser(
         f"flowsuite pointclouds {name}",
         description=what,

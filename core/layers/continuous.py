@@ -173,6 +173,8 @@ class CNF(Transform):
             divergence, solver: instead of those of the present mode.
             probe: of a stochastic divergence, of the shape of x (of its code, for "bottleneck"); drawn if None.
         """
+        if not x.numel():
+            raise ValueError(f"expected at least one example, got a batch of shape {tuple(x.shape)}")
         x = at_least_float32(x)
         divergence = self._resolve(divergence, x) if divergence else self.divergence_for(x)
         wanted = _wanted.get() if with_ladj else ()

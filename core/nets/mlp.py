@@ -30,7 +30,8 @@ def check_context(context: Tensor | None, batch: int, features: int, who: str) -
     """The context of a conditional net: one row of `features` numbers for each of the `batch` examples."""
     if context is None or tuple(context.shape) != (batch, features):
         got = "none" if context is None else f"a tensor of shape {tuple(context.shape)}"
-        raise ValueError(f"{who} expected a context of shape ({batch}, {features}), got {got}")
+        rows = "N" if batch < 0 else batch
+        raise ValueError(f"{who} expected a context of shape ({rows}, {features}), got {got}")
 
 
 class MLP(nn.Module):

@@ -6,6 +6,8 @@ import argparse
 import difflib
 import importlib
 import json
+import sys
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -111,10 +113,15 @@ def main(argv: list[str]) -> int:
         raise ValueError(f"unknown kind {options.kind!r}: expected one of {', '.join(known)}{hint}")
     weights, config = read_weights(options.weights), read_config(options.config)
     reference = known[options.kind]
-    try:
-        class_path, init_args, state_dict = reference.convert_reference(options.kind, weights, config)
-    except KeyError as error:
-        raise ValueError(f"{options.weights} and {options.config} are not of kind {options.kind}: no {error}") from None
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        try:
+            class_path, init_args, state_dict = reference.convert_reference(options.kind, weights, config)
+        except KeyError as error:
+            message = f"{options.weights} and {options.config} are not of kind {options.kind}: no {error}"
+            raise ValueError(message) from None
+    for note in notes:
+        print(f"note: {note.message}", file=sys.stderr)
     save_flow_checkpoint(options.out, class_path, init_args, state_dict, module_class(reference, class_path))
     print(f"{options.out}: {class_path}, {sum(w.numel() for w in state_dict.values()):,} numbers")
     return 0

@@ -118,7 +118,10 @@ class FlowCLI(LightningCLI):
                     print(f"nothing to resume under {root}: starting afresh")
                     options["ckpt_path"] = None
                     return
-                raise FileNotFoundError(f"no {wanted}.ckpt under {root}: train first, or give --ckpt_path a path")
+                advice = "train first, or give --ckpt_path a path"
+                if wanted == "best" and newest_checkpoint(root, "last"):
+                    advice = "no validation has run; --ckpt_path last takes last.ckpt"
+                raise FileNotFoundError(f"no {wanted}.ckpt under {root}: {advice}")
             wanted, version = found
             if subcommand == "fit":
                 self.resumed_version = version

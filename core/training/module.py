@@ -234,6 +234,10 @@ class FlowModule(pl.LightningModule):
         if self.ema is not None and not self._update_is_void:
             self.ema.update()
 
+    def on_train_end(self) -> None:
+        if self.skipped_updates:
+            self.print(f"{self.skipped_updates} of {self.global_step} updates were skipped")
+
     # Evaluation with averaged weights
 
     def on_fit_start(self) -> None:

@@ -55,7 +55,7 @@ def test_neural_ode_learns():
 
 def test_amortised_blocks_take_their_own_part_of_the_context():
     torch.manual_seed(0)
-    flow = AmortizedFFJORD(3, (5,), rank=2, num_blocks=2, eval_divergence="exact").double()
+    flow = AmortizedFFJORD(3, (5,), rank=2, num_blocks=2, divergence="exact").double()
     assert flow.context_features == 2 * flow.transform[0].transform.field.context_features == 80
     z, context = torch.randn(4, 3).double(), torch.randn(4, 80).double()
     first = flow.transform[0].transform(z, context[:, :40])
