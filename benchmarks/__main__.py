@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32], help="image sizes to time (16 and 32)")
     parser.add_argument("--seconds", type=float, default=120, help="training time of a race (%(default)s)")
     parser.add_argument("--batch", type=int, default=512, help="batch of a race on toy densities (%(default)s)")
+    parser.add_argument("--part", choices=("steps", "races"), help="of cnf and pointclouds: only this")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch (%(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     parser.add_argument("--no-compile", action="store_true", help="leave out the rows of torch.compile")

@@ -207,5 +207,7 @@ def optimizer_step(contender: Contender, clouds: Tensor) -> Callable[[], None]:
 
 
 def tables(args: argparse.Namespace) -> Iterator[str]:
-    yield step_table(args)
-    yield race(args)
+    if args.part != "races":
+        yield step_table(args)
+    if args.part != "steps":
+        yield race(args)
