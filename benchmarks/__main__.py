@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def main() -> None:
     if args.device != "cpu" and args.suite in ("cnf", "pointclouds"):
         parser.error(f"the suite {args.suite} runs on the CPU only, got --device {args.device}")
     warnings.filterwarnings("ignore", ".*torch.lu is deprecated.*")
-    report = [f"# python -m benchmarks {args.suite}", describe_machine(args.device, args.threads)]
+    report = [f"# python -m benchmarks {' '.join(sys.argv[1:])}", describe_machine(args.device, args.threads)]
     for table in SUITES[args.suite](args):
         report.append(table)
         print(f"\n{table}", flush=True)

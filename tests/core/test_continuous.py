@@ -308,3 +308,9 @@ def test_stacks_of_tangents_are_bounded(monkeypatch):
     whole = field.exact_divergence(torch.tensor(0.3), x)[1]
     monkeypatch.setattr("flowsuite.core.nets.mlp_field.STACKED", 100)
     torch.testing.assert_close(field.exact_divergence(torch.tensor(0.3), x)[1], whole, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("hidden", [(8, 8), (8, 8, 8)])
+def test_an_empty_batch_is_named(hidden):
+    with pytest.raises(ValueError, match=r"expected at least one example, got a batch of shape \(0, 3\)"):
+        CNF(MLPField(3, hidden)).eval()(torch.zeros(0, 3))

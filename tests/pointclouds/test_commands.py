@@ -54,6 +54,15 @@ def test_build_modelnet(tmp_path, capsys):
     assert len(ModelNetPC15k(tmp_path / "out", points=10, eval_points=10).clouds("train")) == 2
 
 
+def test_build_says_what_is_missing(tmp_path, capsys):
+    write_meshes(tmp_path / "in", ["bed/train/0.off"])
+    assert build(tmp_path, "--layout", "modelnet") == 0
+    assert "note: no shapes in test" in capsys.readouterr().err
+    write_meshes(tmp_path / "bad/in", ["bed/train/0.off"], "OFF\n0 0 0\n")
+    assert build(tmp_path / "bad", "--layout", "modelnet", "--skip-bad") == 1
+    assert "none of the 1 meshes" in capsys.readouterr().err
+
+
 def test_build_keeps_what_is_there(tmp_path, capsys):
     write_meshes(tmp_path / "in", [f"bed/train/{k}.off" for k in range(3)])
     assert build(tmp_path, "--layout", "modelnet") == 0

@@ -207,10 +207,11 @@ def test_too_many_evaluations_stop_with_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("name", SOLVERS)
-def test_nan_in_a_batch_is_skipped(tmp_path, name):
+def test_nan_in_a_batch_is_skipped(tmp_path, name, capsys):
     module = make(SOLVERS[name], batch_norm=True, non_finite="skip")
     fit(module, tmp_path, ToyData(n=24, poison=[3]))
     assert module.skipped_updates == 1
+    assert f"1 of {module.global_step} updates were skipped" in capsys.readouterr().out
     assert all(torch.isfinite(p).all() for p in [*module.parameters(), *module.buffers()])
 
 
