@@ -12,9 +12,11 @@ from torch_geometric.data import Batch
 from flowsuite.molecules.decisions import DECISIONS, Decision
 from flowsuite.molecules.decisions.decision import ContinuousDecision
 from flowsuite.molecules.gine import GINE
+from flowsuite.molecules.noise import placed
 from flowsuite.molecules.packed import to_dense
 from flowsuite.molecules.prefix import Prefixes, Steps, expand
 from flowsuite.molecules.rgcn import RGCN, Encoded
+from flowsuite.molecules.sampler import Generated, Sampler
 from flowsuite.molecules.vocabulary import BOND_NAMES, Vocabulary
 
 CONDITIONERS = {"gine": GINE, "rgcn": RGCN}
@@ -28,7 +30,7 @@ class GraphAF(nn.Module):
         log p(G, order) = sum_i [log p(atom_i | G_<i) + sum_{j = max(0, i - W)}^{i - 1} log p(bond_ij | G_<ij)]
 
     Every decision is a flow of K numbers of noise given the vectors of the graph so far, see `Decision`. The defaults
-    are ours: a STOP decision, GINE features, spline couplings. Published: `GraphAF.published()`.
+    are ours: a STOP decision, GINE features, spline couplings.
 
     Data are PyG batches in generation order (`flowsuite.molecules.packed.ordered_batch`). Densities are of one order;
     with a continuous decision they are a bound (one draw of the dequantisation noise).
@@ -44,6 +46,7 @@ class GraphAF(nn.Module):
         decision: "spline", "categorical", "modulo" or "affine".
         decision_options: options of both decisions, such as `layers`, `hidden`.
         batch_norm: of an RGCN, "masked", "reference" or None.
+        out: width of an RGCN's atom and graph vectors, `hidden` by default.
         learn_prior: one learned log-variance of the base of continuous decisions.
         properties: names of the numbers that generation is conditional on; the data must have them.
     """
@@ -60,6 +63,7 @@ class GraphAF(nn.Module):
         decision: str = "spline",
         decision_options: dict[str, Any] | None = None,
         batch_norm: str | None = "masked",
+        out: int | None = None,
         learn_prior: bool = False,
         properties: Sequence[str] = (),
     ):
@@ -77,7 +81,7 @@ class GraphAF(nn.Module):
         if conditioner == "gine":
             self.conditioner = GINE(len(self.vocabulary), hidden, layers, max_atoms, len(properties))
         else:
-            self.conditioner = RGCN(len(self.vocabulary), hidden, hidden, layers, batch_norm, max_atoms)
+            self.conditioner = RGCN(len(self.vocabulary), hidden, out or hidden, layers, batch_norm, max_atoms)
         self.register_buffer("property_mean", torch.zeros(len(properties)))
         self.register_buffer("property_std", torch.ones(len(properties)))
         options = dict(decision_options or {})
@@ -101,6 +105,9 @@ class GraphAF(nn.Module):
         if atoms.shape[1] > self.max_atoms:
             raise ValueError(f"a molecule of {atoms.shape[1]} atoms, the model's largest is {self.max_atoms}")
         return expand(atoms, bonds, self.vocabulary, self.window, self.stop)
+
+    def conditioner_device(self) -> torch.device:
+        return next(self.conditioner.parameters()).device
 
     def standardize(self, context: Tensor | None) -> Tensor | None:
         """Properties (B, P) in units of the training data's spread."""
@@ -143,3 +150,23 @@ class GraphAF(nn.Module):
         encoded = self.encode_states(prefixes, context)
         atoms, edges = (d.encode(d.prepare(encoded, steps), steps.target) for d, steps in self.decisions(prefixes))
         return atoms, edges
+
+    # Generation
+
+    def sample(
+        self,
+        n: int,
+        context: Tensor | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+        **options: Any,
+    ) -> Generated:
+        """`n` molecules; `options` are those of `Sampler`: `max_atoms`, `min_atoms`, `check`, `start`, `noise`."""
+        return Sampler(self, n, context, temperature, generator=generator, **options).run()
+
+    def decode(self, atoms: Tensor, edges: Tensor, x: Batch | Prefixes, context: Tensor | None = None) -> Generated:
+        """Molecules from noise as `encode` gives it; `x` says only which decision each row of noise belongs to."""
+        prefixes = x if isinstance(x, Prefixes) else self.expand(x)
+        noise = placed(prefixes, atoms, edges, self.max_atoms)
+        sampler = Sampler(self, prefixes.molecules, context, noise=noise, check=False)
+        return sampler.run()

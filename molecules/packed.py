@@ -130,6 +130,13 @@ class PackedMolecules:
         atoms = self.atoms[a : a + int(self.sizes[index])].tolist()
         return atoms, [tuple(row) for row in self.bonds[b : b + int(self.n_bonds[index])].tolist()]
 
+    @classmethod
+    def join(cls, parts: Sequence[PackedMolecules]) -> PackedMolecules:
+        """Sets with the same vocabulary and properties, one after another."""
+        fields = ("atoms", "sizes", "bonds", "n_bonds", "properties")
+        joined = (torch.cat([getattr(part, name) for part in parts]) for name in fields)
+        return cls(parts[0].vocabulary, *joined, names=parts[0].names)
+
     def save(self, path: Path) -> None:
         """Writes an .npz."""
         write_npz(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -106,8 +107,7 @@ class RGCN(nn.Module):
         nn.init.xavier_uniform_(self.embedding)
         widths = [n_classes, *[hidden] * (layers - 1), out]
         self.convs = nn.ModuleList(
-            RelationalConv(a, b, activate=i < layers - 1)
-            for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+            RelationalConv(a, b, activate=i < layers - 1) for i, (a, b) in enumerate(pairwise(widths))
         )
         self.norm = None if batch_norm is None else CountedBatchNorm(out)
         self.batch_norm, self.max_atoms = batch_norm, max_atoms

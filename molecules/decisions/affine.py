@@ -16,7 +16,7 @@ class AffineDecision(ContinuousDecision):
     """L affine layers (arXiv 2001.09382); layer l has its own net `(a, t) = net_l(c)` of the same condition c:
 
     - "exp": `s = e^w tanh(a)`, `z <- (y + t) e^s`;
-    - "sigmoid": `(a, t) <- e^w (a, t)`, `s = e^w' sigmoid(a + 2)`, `z <- s y + t`;
+    - "sigmoid": `(a, t) <- e^w (a, t)`, `s = e^w' sigmoid(a + sigmoid_shift)`, `z <- s y + t`;
     - "softplus": `s = e^w softplus(a)`, w of each channel, `z <- (y + t) s`, nets of three linear layers.
 
     As no layer sees what another made of y, all L are one affine map of each channel: depth adds width, nothing else.
@@ -30,6 +30,7 @@ class AffineDecision(ContinuousDecision):
         hidden: width of each net.
         scale: "exp", "sigmoid" or "softplus".
         bounded: keep w at most 1, so that 12 layers cannot overflow float32.
+        sigmoid_shift: of "sigmoid".
         kwargs: those of `ContinuousDecision`.
     """
 
@@ -42,12 +43,14 @@ class AffineDecision(ContinuousDecision):
         hidden: int = 128,
         scale: str = "exp",
         bounded: bool = True,
+        sigmoid_shift: float = 2.0,
         **kwargs,
     ):
         super().__init__(classes, **kwargs)
         if scale not in SCALES:
             raise ValueError(f"unknown scale {scale!r}: expected one of {', '.join(SCALES)}")
-        self.layers, self.hidden, self.scale, self.bounded = layers, hidden, scale, bounded
+        self.layers, self.hidden, self.scale = layers, hidden, scale
+        self.bounded, self.sigmoid_shift = bounded, sigmoid_shift
         self.first = ContextLinear(encoder, bond, layers * hidden)
         nn.init.zeros_(self.first.linear.bias)
         for rows in self.first.linear.weight.data.split(hidden):
@@ -82,7 +85,7 @@ class AffineDecision(ContinuousDecision):
         w = self.rescale.clamp_max(1.0) if self.bounded else self.rescale
         if self.scale == "sigmoid":
             a, t = (params * w.exp()).chunk(2, dim=2)
-            return F.logsigmoid(a + 2) + self.rescale_sigmoid, t
+            return F.logsigmoid(a + self.sigmoid_shift) + self.rescale_sigmoid, t
         a, t = params.chunk(2, dim=2)
         log_s = w.exp() * a.tanh() if self.scale == "exp" else w + F.softplus(a).log()
         return log_s, t * log_s.exp()
