@@ -9,7 +9,7 @@ import contextlib
 import math
 import multiprocessing
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -116,9 +116,7 @@ def run(
     """`(values, failures, number of SMILES that are no molecules)`; a value is None where there is none."""
     if workers < 0:
         raise ValueError(f"workers must be 0 or more, got {workers}")
-    if isinstance(smiles, str):
-        raise TypeError(f"expected a list of SMILES, got one string, {smiles[:40]!r}")
-    smiles = list(smiles)
+    smiles = as_list(smiles)
     starts = range(0, len(smiles), CHUNK)
     chunks = [smiles[start : start + CHUNK] for start in starts]
     values, failures, invalid = [], [], 0
@@ -131,6 +129,13 @@ def run(
             invalid += unparsed
             advance(len(chunk))
     return values, failures, invalid
+
+
+def as_list(smiles: Iterable[str | None]) -> list[str | None]:
+    """A list of SMILES; one string, which would be taken for many of one letter, is refused."""
+    if isinstance(smiles, str):
+        raise TypeError(f"expected a list of SMILES, got one string, {smiles[:40]!r}")
+    return list(smiles)
 
 
 def run_chunk(function: Callable, smiles: list[str | None]) -> tuple[list[Any], list[tuple[int, str]], int]:
@@ -184,7 +189,7 @@ def name_of(function: Callable) -> str:
 
 @contextlib.contextmanager
 def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, as a function to call with the number of items done; nothing is shown if `what` is ''."""
+    """A progress bar on stderr, as a function to call with the number of items done; none if `what` is ''."""
     if not what:
         yield lambda n: None
         return

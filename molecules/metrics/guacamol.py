@@ -36,15 +36,22 @@ def continuous_kl(generated: np.ndarray, reference: np.ndarray) -> float:
 
 
 def discrete_kl(generated: np.ndarray, reference: np.ndarray) -> float:
-    """`KL(reference || generated)` in nats of histograms in ten bins across the reference; NaN of nothing."""
+    """`KL(reference || generated)` in nats of histograms in ten bins across the reference; NaN of nothing.
+
+    As in GuacaMol, generated values beyond the reference's range do not count. Where none is within it, every bin
+    holds the floor, 1e-10, so that the divergence is large, not undefined.
+    """
     from scipy.stats import entropy
 
     if not len(generated) or not len(reference):
         return math.nan
     p, edges = np.histogram(reference, BINS, density=True)
-    q, _ = np.histogram(generated, edges)
-    width = edges[1] - edges[0]
-    return float(entropy(p + FLOOR, q / max(q.sum(), 1) / width + FLOOR))
+    counts, _ = np.histogram(generated, edges)
+    if not counts.any():
+        share = p / p.sum()
+        return float((share * np.log(share / FLOOR, where=share > 0, out=np.zeros(BINS))).sum())
+    q = counts / counts.sum() / (edges[1] - edges[0])
+    return float(entropy(p + FLOOR, q + FLOOR))
 
 
 def kl_suite(generated: Sequence[Record], reference: Sequence[Record], device: str = "cpu") -> dict[str, float]:
@@ -54,9 +61,7 @@ def kl_suite(generated: Sequence[Record], reference: Sequence[Record], device: s
     taken without repetitions. A property whose divergence is undefined is left out of the score; NaN if all are.
     """
     generated, reference = distinct(generated), distinct(reference)
-    found = {
-        name: continuous_kl(scalar(generated, ours), scalar(reference, ours)) for name, ours in CONTINUOUS.items()
-    }
+    found = {name: continuous_kl(scalar(generated, ours), scalar(reference, ours)) for name, ours in CONTINUOUS.items()}
     found |= {name: discrete_kl(scalar(generated, ours), scalar(reference, ours)) for name, ours in DISCRETE.items()}
     similar = [internal_similarity(records, device) for records in (generated, reference)]
     found["internal similarity"] = continuous_kl(*similar)

@@ -15,7 +15,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from flowsuite.molecules.filters import moses_filter
 from flowsuite.molecules.fingerprints import packed_morgan
-from flowsuite.molecules.mapping import map_molecules
+from flowsuite.molecules.mapping import as_list, map_molecules
 from flowsuite.molecules.properties import PROPERTIES, value_or_nan
 from flowsuite.molecules.smiles import canonical_of
 
@@ -60,6 +60,7 @@ def read_records(
     smiles: Sequence[str | None], isomeric: bool, filters: bool, workers: int = 0, progress: str = ""
 ) -> list[Record | None]:
     """The record of each SMILES, None for those that are no molecules; a SMILES that comes twice is read once."""
+    smiles = as_list(smiles)
     distinct = list(dict.fromkeys(smiles))
     found = map_molecules(functools.partial(record, isomeric=isomeric, filters=filters), distinct, workers, progress)
     by_smiles = dict(zip(distinct, found, strict=True))
@@ -68,7 +69,7 @@ def read_records(
 
 def read_keys(smiles: Sequence[str], isomeric: bool, workers: int = 0, progress: str = "") -> set[str]:
     """The canonical SMILES of those that are molecules."""
-    distinct = list(dict.fromkeys(smiles))
+    distinct = list(dict.fromkeys(as_list(smiles)))
     keys = map_molecules(functools.partial(canonical_of, isomeric=isomeric), distinct, workers, progress)
     return {key for key in keys if key is not None}
 

@@ -13,7 +13,7 @@ BANDWIDTHS = {"degrees": 1.0, "clustering": 0.1}  # of the kernel, in units of t
 
 
 def earth_movers(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
-    """1-D earth mover's distances (n, m) of histograms (n, bins) and (m, bins) with bins of this width, each of mass 1."""
+    """1-D earth mover's distances (n, m) of histograms (n, bins) and (m, bins), each of mass 1, bins of this width."""
     from scipy.spatial.distance import cdist
 
     return cdist(a.cumsum(1), b.cumsum(1), "cityblock") * width
