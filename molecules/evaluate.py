@@ -44,6 +44,11 @@ def read_column(file, path: Path) -> list[str]:
     return [text for row in rows if (text := (row[names[0]] or "").strip())]
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "flowsuite molecules evaluate",
@@ -65,7 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--limit", type=int, metavar="N", help="compare with a random sample of so many test molecules")
     add("--no-filters", dest="filters", action="store_false", help="no structural alerts, the slowest part")
     add("--no-fcd", dest="fcd", action="store_false", help="no Frechet ChemNet distance")
-    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes, 0 for none (%(default)s)")
+    add("--workers", type=int, default=cores(), metavar="N", help="processes, 0 for none (%(default)s)")
     add("--device", help="of similarities and ChemNet: cpu, cuda, ...; the GPU if there is one")
     add("--seed", type=int, default=0, help="of samples (%(default)s)")
     add("--quiet", action="store_true", help="no progress bars")

@@ -7,4 +7,4 @@ TEST = ["CCN", "CCO", "c1ccccc1CC(=O)NC", "O=C1CCCN1Cc1ccccc1", "c1ccc2ccccc2c1"
 
 
 def records(smiles, isomeric=False, filters=True):
-    return [each for each in read_records(smiles, isomeric, filters) if each is not None]
+    return [each for each in read_records(smiles, isomeric, filters)[0] if each is not None]

@@ -6,6 +6,8 @@ import math
 import pytest
 
 pytest.importorskip("rdkit")
+from flowsuite.molecules.metrics import records as records_module
+from flowsuite.molecules.metrics import report as report_module
 from flowsuite.molecules.metrics.report import evaluate
 from tests.molecules.metrics.small import GENERATED, TEST
 
@@ -63,6 +65,38 @@ def test_training_molecules_stand_in_for_test_molecules():
     assert any("training molecules are the reference" in note for note in report.notes)
     assert any("3 of 8 molecules, drawn with seed 1" in note for note in report.notes)
     assert report.figures["moses"] == evaluate(["CCO"], train=TEST, limit=3, seed=1, fcd=False).figures["moses"]
+
+
+def test_large_sets_are_thinned_where_all_pairs_count(monkeypatch):
+    whole = evaluate(GENERATED, test=TEST, fcd=False)
+    monkeypatch.setattr(report_module, "LARGEST", 4)
+    part = evaluate(GENERATED, test=TEST, fcd=False)
+    assert part.figures["guacamol"] != whole.figures["guacamol"]
+    assert part.figures["moses"] == whole.figures["moses"]
+    assert sum("of larger sets 4 molecules" in note for note in part.notes) == 1
+
+
+def test_molecules_that_cannot_be_measured_are_told(monkeypatch):
+    def fails_on_chlorine(mol):
+        if any(atom.GetSymbol() == "Cl" for atom in mol.GetAtoms()):
+            raise RuntimeError("no scaffold")
+
+    monkeypatch.setattr(records_module, "scaffold", fails_on_chlorine)
+    report = evaluate(["CC", "CCCl", "*C"], fcd=False)
+    assert report.figure("basic", "valid") == 2 / 3
+    note = "generated: 1 molecules count as invalid, RDKit failed on molecule 1 (CCCl): RuntimeError: no scaffold"
+    assert note in report.notes
+
+
+def test_undefined_properties_are_counted(monkeypatch):
+    def undefined_for_nitrogen(function, mol):
+        return math.nan if any(atom.GetSymbol() == "N" for atom in mol.GetAtoms()) else function(mol)
+
+    monkeypatch.setattr(records_module, "value_or_nan", undefined_for_nitrogen)
+    report = evaluate(["CC", "CN", "CCO"], test=TEST, fcd=False)
+    assert "generated: qed is undefined for 1 of 3 molecules" in report.notes
+    assert report.figures["properties"]["weight"] == pytest.approx((30.07 + 46.069) / 2)
+    assert not math.isnan(report.figure("moses", "QED W1"))
 
 
 def test_workers_change_nothing():
