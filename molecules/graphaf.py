@@ -30,7 +30,7 @@ class GraphAF(nn.Module):
         log p(G, order) = sum_i [log p(atom_i | G_<i) + sum_{j = max(0, i - W)}^{i - 1} log p(bond_ij | G_<ij)]
 
     Every decision is a flow of K numbers of noise given the vectors of the graph so far, see `Decision`. The defaults
-    are ours: a STOP decision, GINE features, spline couplings.
+    are ours: a STOP decision, GINE features, exact categorical decisions.
 
     Data are PyG batches in generation order (`flowsuite.molecules.packed.ordered_batch`). Densities are of one order;
     with a continuous decision they are a bound (one draw of the dequantisation noise).
@@ -43,7 +43,7 @@ class GraphAF(nn.Module):
         conditioner: "gine" or "rgcn".
         hidden: width of the conditioner.
         layers: its graph convolutions.
-        decision: "spline", "categorical", "modulo" or "affine".
+        decision: "categorical", "spline", "modulo" or "affine".
         decision_options: options of both decisions, such as `layers`, `hidden`.
         batch_norm: of an RGCN, "masked", "reference" or None.
         out: width of an RGCN's atom and graph vectors, `hidden` by default.
@@ -60,7 +60,7 @@ class GraphAF(nn.Module):
         conditioner: str = "gine",
         hidden: int = 128,
         layers: int = 4,
-        decision: str = "spline",
+        decision: str = "categorical",
         decision_options: dict[str, Any] | None = None,
         batch_norm: str | None = "masked",
         out: int | None = None,
