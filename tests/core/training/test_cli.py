@@ -182,6 +182,17 @@ def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch, capfd):
     assert error.startswith("flowsuite: error:") and message in error
 
 
+def test_best_without_validation_points_to_last(tmp_path):
+    code, output = run_cli(["fit", *TOY, "--trainer.max_steps=1", "--trainer.limit_val_batches=0"], tmp_path)
+    assert code == 0, output
+    code, output = run_cli(["test", *TOY, "--ckpt_path=best"], tmp_path)
+    assert code == 1
+    message = "no best.ckpt under runs/run: no validation has run; --ckpt_path last takes last.ckpt"
+    assert output.splitlines()[-1] == f"flowsuite: error: {message}"
+    code, output = run_cli(["test", *TOY, "--ckpt_path=last"], tmp_path)
+    assert code == 0 and "test/loss" in output
+
+
 def test_unknown_command(capsys):
     assert main(["fti"]) == 2
     assert "did you mean 'fit'" in capsys.readouterr().err
