@@ -158,6 +158,14 @@ def test_nan_is_one_line(tmp_path):
     assert last.startswith("flowsuite: error:") and "train/loss is nan" in last and "Traceback" not in output
 
 
+def test_nothing_but_skipped_updates_is_one_line(tmp_path):
+    poison = f"--data.poison={list(range(48))}"
+    code, output = run_cli(["fit", *TOY, "--model.non_finite=skip", poison, "--trainer.max_epochs=1"], tmp_path)
+    assert code == 1 and "Traceback" not in output and "best checkpoint" not in output
+    last = output.splitlines()[-1]
+    assert last.startswith("flowsuite: error:") and "all 6 updates were skipped" in last
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
