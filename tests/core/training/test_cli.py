@@ -180,7 +180,8 @@ def test_nothing_but_skipped_updates_is_one_line(tmp_path):
         (["sample", "--ckpt_path=absent.ckpt", "--out=s", "--num=0"], "--num must be at least 1"),
         (["sample", "--ckpt_path=x", "--out=s", "--temperature=nan"], "--temperature must be"),
         (["import", "nokind", "a.pt", "--config=a.json", "--out=b.ckpt"], "unknown kind 'nokind'"),
-        (["recipes", "extra"], "takes no arguments"),
+        (["recipes", "--json"], "takes words to look for, got --json"),
+        (["recipes", "ffjord", "nosuchthing"], "no recipe has 'ffjord' and 'nosuchthing' in its name, what"),
     ],
 )
 def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch, capfd):
@@ -234,6 +235,31 @@ def test_recipes_by_name(tmp_path, monkeypatch, capsys):
     assert main(["recipes"]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[2].split("  ")[0] == "images/glow-cifar10" and "3.35 bits/dim" in table[2] and " - " in table[2]
+
+
+def test_recipes_by_words(tmp_path, monkeypatch, capsys):
+    headers = {
+        "images/glow-cifar10": "# what: Glow\n# data: CIFAR-10\n# published: FFJORD is at 3.40\n",
+        "images/ffjord-mnist": "# what: multi-scale FFJORD\n# data: MNIST\n",
+        "core/maf-power": "# what: MAF\n# data: POWER\n",
+    }
+    for name, header in headers.items():
+        room, _, stem = name.partition("/")
+        (tmp_path / room / "recipes").mkdir(parents=True, exist_ok=True)
+        (tmp_path / room / "recipes" / f"{stem}.yaml").write_text(header)
+    monkeypatch.setattr(recipes, "domains", lambda: ["images"])
+    monkeypatch.setattr(recipes, "package_folder", lambda room: tmp_path / room)
+    for words, expected in (
+        (["ffjord"], ["images/ffjord-mnist"]),  # not what is published
+        (["Power"], ["core/maf-power"]),
+        (["images", "CIFAR"], ["images/glow-cifar10"]),
+        ([], ["core/maf-power", "images/ffjord-mnist", "images/glow-cifar10"]),
+    ):
+        assert main(["recipes", *words]) == 0
+        output = capsys.readouterr().out
+        assert [name for name in sorted(headers) if name in output] == expected
+    assert main(["recipes", "glow", "power"]) == 1
+    assert capsys.readouterr().err.strip().endswith("what or data; rooms: core (1), images (2)")
 
 
 def test_recipes_of_core(tmp_path, monkeypatch):
