@@ -107,7 +107,10 @@ def summary(error: Exception) -> str:
     if "Original Traceback" in text:  # what torch makes of an error in a loader's worker: its last line is the error
         text = str(error).strip().splitlines()[-1]
         return text.partition(": ")[2] or text
-    if isinstance(error, (ValueError, FileNotFoundError, NotImplementedError)) and text:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
+    written = isinstance(error, OSError) and error.errno is None  # its message is in words already
+    if (written or isinstance(error, (ValueError, FileNotFoundError, NotImplementedError))) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -16,6 +16,7 @@ import torch
 
 from flowsuite.core.training.checkpoint import load_module
 from flowsuite.core.training.cli import has_module
+from flowsuite.core.training.files import make_folder
 from flowsuite.core.training.module import FlowModule
 from flowsuite.core.training.recipes import rooms
 from flowsuite.core.training.seeding import fold_seed
@@ -180,7 +181,7 @@ def main(argv: list[str]) -> int:
     else:
         check_model(load_module(options.ckpt_path, "cpu", allow=options.allow), options)
         steps = run_parallel(options)
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     with Progress() as progress:
         task = progress.add_task("sampling", total=options.num)
         for n in steps:
