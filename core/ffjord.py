@@ -60,6 +60,7 @@ class FFJORD(Flow):
             transforms.append(CNF(field, end_time, train_end_time, divergence, eval_divergence, solver, eval_solver))
             transforms += [_normalizer(dim)] if batch_norm else []
         super().__init__(Compose(transforms), StandardNormal(dim))
+        self.context_features = context_features
 
 
 def _normalizer(dim: int) -> MovingBatchNorm:

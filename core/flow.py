@@ -17,7 +17,13 @@ class Flow(nn.Module):
         >>> flow = Flow(Compose([ActNorm(2), Coupling(...)]), StandardNormal(2))
         >>> flow.log_prob(x)            # (N,) nats
         >>> flow.sample(16)             # (16, 2)
+
+    Attributes:
+        context_features: size C of the context (N, C) that the model is conditional on; 0 for none. Set by flows that
+            take one.
     """
+
+    context_features: int = 0
 
     def __init__(self, transform: Transform, base: Base):
         super().__init__()

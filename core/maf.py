@@ -86,3 +86,4 @@ class MAF(Flow):
             layer = MaskedAutoregressive(net, mapping)
             layers.append(layer if direction == "maf" else Inverse(layer))
         super().__init__(Compose(layers), make_base(base, dims))
+        self.context_features = context_features

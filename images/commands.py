@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from flowsuite.core.objective import bits_per_dim
-from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.files import atomic_write, check_writable
 from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.images import latent, metrics
 from flowsuite.images.flow import ImageFlow
@@ -29,7 +29,8 @@ examples:
 
 
 def load_flow(args: argparse.Namespace):
-    """The module of a checkpoint, on the device asked for."""
+    """The module of a checkpoint, on the device asked for, once it is clear that the results can be written."""
+    check_writable(vars(args).get("out"), vars(args).get("json"))
     from flowsuite.core.training.checkpoint import load_module
     from flowsuite.images.module import ImageFlowModule
 

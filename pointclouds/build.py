@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from flowsuite.core.training.data import SPLITS
-from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.files import atomic_write, make_folder
 from flowsuite.core.training.seeding import fold_seed
 from flowsuite.pointclouds.categories import folder_of
 from flowsuite.pointclouds.meshes import read_mesh
@@ -192,6 +192,7 @@ def main(argv: list[str]) -> int:
     if args.points < 1 or args.workers < 1:
         raise ValueError(f"--points and --workers must be at least 1, got {args.points} and {args.workers}")
     jobs = plan(args)
+    make_folder(args.out_dir)
     todo = [job for job in jobs if not is_done(job)]
     bad = watch(run(todo, args.workers), len(todo), args.skip_bad, args.quiet)
     print(

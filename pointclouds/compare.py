@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.files import atomic_write, check_writable
 from flowsuite.pointclouds.checks import as_clouds
 from flowsuite.pointclouds.clouds import load_array, load_clouds
 from flowsuite.pointclouds.data_files import list_npy
@@ -86,6 +86,7 @@ def result_table(figures: dict[str, Spread]) -> str:
 
 
 def compare(args: argparse.Namespace) -> None:
+    check_writable(args.json)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     reference = cut(read_set(args.reference), args.reference, args.num, args.points).to(device)
     generated = [cut(read_set(path), path, args.num, args.points) for path in args.generated]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowsuite.core.training.demo import Section
+from flowsuite.core.training.files import make_folder
 from flowsuite.core.training.lightning_cli import run as lightning
 from flowsuite.core.training.runs import newest_checkpoint
 from flowsuite.core.training.sampling import main as sample
@@ -23,7 +24,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
 
     `options` are further options of `flowsuite fit`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     status = lightning(["fit", "--config", RECIPE, "--trainer.default_root_dir", str(folder.parent), *options])
     if status:
         raise RuntimeError(f"training of {RECIPE} ended with exit code {status}")

@@ -303,7 +303,8 @@ class PointFlow(nn.Module):
 
     def _latent(self, what: str) -> FFJORD:
         if self.latent is None:
-            raise ValueError(f"{what} needs a latent flow, which this auto-encoder does not have")
+            advice = "it reconstructs given clouds: flowsuite pointclouds reconstruct"
+            raise ValueError(f"{what} needs a latent flow, which this auto-encoder does not have; {advice}")
         return self.latent
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training import inputs
+from flowsuite.core.training.files import check_writable
 from flowsuite.pointclouds import data as data_modules
 from flowsuite.pointclouds.checks import as_clouds
 from flowsuite.pointclouds.compare import read_set
@@ -79,7 +80,9 @@ def in_units(points: Tensor, batch: Batch) -> Tensor:
 
 
 def load_model(args: argparse.Namespace):
-    """The module of a checkpoint, on the device asked for; the seed is set."""
+    """The module of a checkpoint, on the device asked for, once it is clear that the results can be written; the seed
+    is set."""
+    check_writable(vars(args).get("out"), vars(args).get("json"))
     from flowsuite.core.training.checkpoint import load_module
     from flowsuite.pointclouds.module import PointFlowModule
 

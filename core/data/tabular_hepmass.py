@@ -90,5 +90,5 @@ def cached(sources: list[Path], make: Callable[[], Splits]) -> Splits:
         with atomic_write(path) as file:
             np.savez(file, **dict(zip(SPLITS, splits, strict=True)))
     except OSError as error:
-        warnings.warn(f"{path} cannot be written, the text is read again next time ({error})", stacklevel=2)
+        warnings.warn(f"the text is read again next time: {error}", stacklevel=2)
     return splits

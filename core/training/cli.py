@@ -16,7 +16,7 @@ flowsuite: normalizing-flow generative models with exact likelihoods
   flowsuite test      figures on the test set               flowsuite test --config images/demo --ckpt_path best
   flowsuite predict   log-likelihood of every test example  flowsuite predict --config images/demo --ckpt_path best
   flowsuite sample    generate from a checkpoint            flowsuite sample --ckpt_path model.ckpt --out samples
-  flowsuite recipes   list what can be trained              flowsuite recipes
+  flowsuite recipes   list what can be trained              flowsuite recipes, or flowsuite recipes ffjord toy
   flowsuite import    reference weights to a checkpoint     flowsuite import KIND w.pt --config c.json --out model.ckpt
   flowsuite density   steps, certificates, pictures         flowsuite density steps --ckpt_path m.ckpt --data rows.npy
   flowsuite demo      train the demo recipes, make a page   flowsuite demo
@@ -107,7 +107,10 @@ def summary(error: Exception) -> str:
     if "Original Traceback" in text:  # what torch makes of an error in a loader's worker: its last line is the error
         text = str(error).strip().splitlines()[-1]
         return text.partition(": ")[2] or text
-    if isinstance(error, (ValueError, FileNotFoundError, NotImplementedError)) and text:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror.lower()}"
+    written = isinstance(error, OSError) and error.errno is None  # its message is in words already
+    if (written or isinstance(error, (ValueError, FileNotFoundError, NotImplementedError))) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -174,12 +177,13 @@ def recipes(argv: list[str]) -> int:
     from flowsuite.core.training.recipes import print_recipes
 
     if any(argument in ("--help", "-h") for argument in argv):
-        print("flowsuite recipes: name, model, data, hardware and published figure of every packaged recipe")
-        print("Example: flowsuite recipes, then flowsuite fit --config NAME")
+        print("flowsuite recipes [WORD ...]: name, model, data, hardware and published figure of the packaged recipes,")
+        print("all of them or those that have every WORD in their name, model or data")
+        print("Example: flowsuite recipes, or flowsuite recipes ffjord toy, then flowsuite fit --config NAME")
         return 0
-    if argv:
-        raise ValueError(f"flowsuite recipes takes no arguments, got {' '.join(argv)}")
-    print_recipes()
+    if options := [argument for argument in argv if argument.startswith("-")]:
+        raise ValueError(f"flowsuite recipes takes words to look for, got {' '.join(options)}")
+    print_recipes(argv)
     return 0
 
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.files import atomic_write, make_folder
 from flowsuite.core.training.recipes import domains
 
 STYLE = """
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the page (%(default)s)")
     parser.add_argument("--only", nargs="+", choices=found, metavar="DOMAIN", help=f"some of: {', '.join(found)}")
     args = parser.parse_args(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     sections = []
     for name in args.only or found:
         start = time.perf_counter()

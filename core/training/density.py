@@ -163,10 +163,13 @@ def check_flow(flow: nn.Module, path: str, continuous: bool) -> None:
 
 def main(argv: list[str]) -> int:
     from flowsuite.core.training.checkpoint import load_module
+    from flowsuite.core.training.files import check_writable
 
     args = parser().parse_args(argv)
     if args.num < 2:
         raise ValueError(f"--num must be at least 2, got {args.num}")
+    if args.command == "picture":
+        check_writable(args.out)
     flow = load_module(args.ckpt_path, "cuda" if torch.cuda.is_available() else "cpu").flow
     check_flow(flow, args.ckpt_path, continuous=args.command != "picture")
     x = read_rows(args.data, args.num, args.seed, flow.base.shape[0], args.split, args.data_args)

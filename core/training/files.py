@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,23 +12,75 @@ from typing import IO
 
 import numpy as np
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class WriteError(OSError):
+    """A file or folder that cannot be written; the message names it."""
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Turns an error of the file system into a `WriteError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: str | os.PathLike, error: OSError) -> WriteError:
+    return WriteError(f"cannot write to {os.fspath(path)}: {(error.strerror or str(error)).lower()}")
+
+
+def make_folder(path: str | os.PathLike) -> Path:
+    """Makes the folder `path`, and those above it, if it is not there."""
+    with naming(path):
+        ensure_folder(Path(path))
+    return Path(path)
+
+
+def ensure_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # so `mkdir` calls a file in the place of the folder
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+
+
+def check_writable(*paths: str | os.PathLike | None) -> None:
+    """Raises `WriteError` if a file of these (None is none) cannot be written, before work is done for it; makes its
+    folder."""
+    for path in (Path(path) for path in paths if path is not None):
+        with naming(path):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            ensure_folder(path.parent)
+            tempfile.TemporaryFile(dir=path.parent).close()
+
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
-    """A binary file to write to, which takes the name `path` only when the block has ended without an error."""
+    """A binary file to write to, which takes the name `path` only when the block has ended without an error.
+
+    Raises:
+        WriteError: the folder, or the file in it, cannot be made, or the disk is full.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with naming(path):
+        ensure_folder(path.parent)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~current_umask())
-        os.replace(temporary, path)
-    except BaseException:
+        with naming(path):
+            os.chmod(temporary, 0o666 & ~current_umask())
+            os.replace(temporary, path)
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise unwritable(path, error) from None
         raise
 
 

@@ -12,6 +12,15 @@ class NonFiniteError(RuntimeError):
     """The loss or the gradient of a step is NaN or infinite."""
 
 
+def check_some_update(skipped: int, updates: int) -> None:
+    """Raises `NonFiniteError` if training skipped every single one of its updates, and so has learned nothing."""
+    if updates and skipped == updates:
+        raise NonFiniteError(
+            f"nothing was learned: all {updates} updates were skipped, because loss or gradient was never finite. Look "
+            'at the data, try a lower learning rate, or set non_finite to "stop" to see the first bad step'
+        )
+
+
 class FiniteWatch:
     """Checks figures of a step, now or one step late.
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
-import re
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +20,9 @@ from pytorch_lightning.plugins import CheckpointIO
 from flowsuite.core.training.callbacks import AtomicCheckpointIO, FlowProgressBar, LastCheckpoint
 from flowsuite.core.training.checkpoint import check_same_model, load_module, plain, read_checkpoint
 from flowsuite.core.training.data import FlowDataModule
-from flowsuite.core.training.files import write_npz
+from flowsuite.core.training.files import make_folder, write_npz
 from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.parsing_errors import constructor_error, one_line
 from flowsuite.core.training.recipes import find_recipe, recipe_name
 from flowsuite.core.training.runs import choose_version, newest_checkpoint
 
@@ -164,7 +162,7 @@ class FlowCLI(LightningCLI):
             kwargs["logger"] = False
             if fitting:
                 root = Path(config["default_root_dir"])
-                version = choose_version(root / self.run_name, self.resumed_version)
+                version = choose_version(make_folder(root / self.run_name), self.resumed_version)
                 kwargs["logger"] = TensorBoardLogger(root, self.run_name, version)
                 folder = Path(kwargs["logger"].log_dir) / "checkpoints"
         if not fitting:
@@ -266,25 +264,6 @@ def start_from(module: FlowModule, path: str) -> None:
     check_same_model(checkpoint, module)
     module.load_state_dict({**checkpoint["state_dict"], **checkpoint["flowsuite"].get("ema", {}).get("average", {})})
     module.flow_initialized = True
-
-
-def constructor_error(error: Exception) -> str:
-    """What a class said of its arguments, without the parser's other guesses around it."""
-    text = " ".join(str(error).split())
-    match = re.search(r"Errors: - (.*?)(?: - Expected a <class 'NoneType'>| Given value type:|$)", text)
-    return match[1] if match else text
-
-
-def one_line(error: Exception, options: Iterable[str]) -> str:
-    """An error of the parser on one line: the option it is about, and what is wrong with it."""
-    text = " ".join(str(error).split())
-    keys = re.findall(r'[Pp]arser key "([^"]+)"', text)
-    if keys:
-        reason = text.rpartition(f'"{keys[-1]}": ')[2].split(" - Expected a <class 'NoneType'>")[0]
-        return f"{'.'.join(keys)}: {reason.lstrip('- ')}"
-    unknown = re.search(r"unrecognized arguments: (--[^ =]+)", text, re.IGNORECASE)
-    close = difflib.get_close_matches(unknown[1], options, n=1) if unknown else []
-    return text + (f"; did you mean {close[0]}?" if close else "")
 
 
 def run(argv: list[str]) -> int:

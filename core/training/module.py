@@ -17,7 +17,7 @@ from flowsuite.core.flow import Flow
 from flowsuite.core.objective import negative_log_likelihood
 from flowsuite.core.training.ema import ExponentialMovingAverage
 from flowsuite.core.training.files import write_npz
-from flowsuite.core.training.finite import FiniteWatch, finite, stack_figures
+from flowsuite.core.training.finite import FiniteWatch, check_some_update, finite, stack_figures
 from flowsuite.core.training.seeding import fold_seed, global_seed
 
 
@@ -38,7 +38,8 @@ class FlowModule(pl.LightningModule):
         lr_interval: "epoch" or "step".
         warmup_steps: the learning rate rises linearly from 0 over so many steps, on top of the schedule.
         ema_decay: keep an exponential moving average of the weights with this decay, and evaluate and sample with it.
-        non_finite: "stop" training when loss or gradient is not finite, or "skip" that update and count it.
+        non_finite: "stop" training when loss or gradient is not finite, or "skip" that update and count it; a run that
+            has skipped every update ends in an error.
         init_batches: training batches that the data-dependent initialisation sees, together.
     """
 
@@ -68,6 +69,7 @@ class FlowModule(pl.LightningModule):
         self.config: dict[str, Any] | None = None  # {"class_path", "init_args"} that builds this module again
         self.flow_initialized = False
         self.skipped_updates = 0
+        self._begin = (0, 0)  # skipped updates and steps of earlier runs, when this one resumes them
         self.latest: dict[str, Tensor] = {}  # figures of the last training step, for the progress bar
         self._watch = FiniteWatch()
         self._update_is_void = False
@@ -234,9 +236,14 @@ class FlowModule(pl.LightningModule):
         if self.ema is not None and not self._update_is_void:
             self.ema.update()
 
+    def on_train_start(self) -> None:
+        self._begin = self.skipped_updates, self.global_step
+
     def on_train_end(self) -> None:
         if self.skipped_updates:
             self.print(f"{self.skipped_updates} of {self.global_step} updates were skipped")
+        skipped, step = self._begin
+        check_some_update(self.skipped_updates - skipped, self.global_step - step)
 
     # Evaluation with averaged weights
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import pkgutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 FIELDS = ("what", "data", "hardware", "published")
@@ -86,8 +88,29 @@ def read_header(path: Path) -> dict[str, str]:
     return header
 
 
-def print_recipes() -> None:
-    """Name and header of every recipe, in columns as wide as the terminal allows."""
+def matching_recipes(words: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Headers, by name, of the recipes that have all the words in their name, `what` or `data`; case does not matter.
+
+    Raises:
+        ValueError: none has them.
+    """
+    headers = {name: read_header(path) for name, path in list_recipes().items()}
+
+    def matches(name: str) -> bool:
+        text = " ".join((name, headers[name].get("what", ""), headers[name].get("data", ""))).lower()
+        return all(word.lower() in text for word in words)
+
+    found = {name: header for name, header in headers.items() if matches(name)}
+    if words and not found:
+        counts = Counter(name.partition("/")[0] for name in headers)
+        listed = ", ".join(f"{room} ({count})" for room, count in counts.items())
+        raise ValueError(f"no recipe has {' and '.join(map(repr, words))} in its name, what or data; rooms: {listed}")
+    return found
+
+
+def print_recipes(words: Sequence[str] = ()) -> None:
+    """Name and header of the recipes that have all the words, in columns as wide as the terminal allows."""
+    found = matching_recipes(words)
     from rich.console import Console
     from rich.table import Table
 
@@ -98,7 +121,6 @@ def print_recipes() -> None:
     table.add_column("recipe", no_wrap=True)
     for field in FIELDS:
         table.add_column(field, overflow="fold")
-    for name, path in list_recipes().items():
-        header = read_header(path)
+    for name, header in found.items():
         table.add_row(name, *(header.get(field, "-") for field in FIELDS))
     console.print(table)

@@ -16,6 +16,8 @@ import torch
 
 from flowsuite.core.training.checkpoint import load_module
 from flowsuite.core.training.cli import has_module
+from flowsuite.core.training.contexts import context_for, read_context, rows_in_turn
+from flowsuite.core.training.files import make_folder
 from flowsuite.core.training.module import FlowModule
 from flowsuite.core.training.recipes import rooms
 from flowsuite.core.training.seeding import fold_seed
@@ -25,6 +27,7 @@ EXAMPLE = """examples:
   flowsuite sample --ckpt_path model.ckpt --num 64 --temperature 0.7 --out samples
   flowsuite sample --ckpt_path model.ckpt --num 50000 --batch_size 500 --devices 4 --out samples
   flowsuite sample --ckpt_path model.ckpt --num 16 --class 3 --out threes
+  flowsuite sample --ckpt_path conditional.ckpt --context rows.npy --out one_a_row
   flowsuite sample --ckpt_path ffjord.ckpt --num 10000 --batch_size 10000 --solver euler:8 --out eight_steps
   flowsuite sample --ckpt_path pointflow.ckpt --num 24 --points 10000 --truncation 2 --out chairs
 The samples depend on --seed, --num and --batch_size, not on --devices."""
@@ -36,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--ckpt_path", required=True, help="checkpoint written by fit or import")
-    add("--num", type=int, default=64, help="number of samples (64)")
+    add("--num", type=int, help="number of samples (64; with --context, one of each row)")
     add("--temperature", type=float, default=1.0, help="factor on the standard latents (1.0)")
     add("--out", type=Path, required=True, help="folder to write to; made if it is not there")
     add("--batch_size", type=int, default=64, help="samples generated at a time (64)")
@@ -47,6 +50,11 @@ def parser() -> argparse.ArgumentParser:
         dest="label",
         type=int,
         help="class of all samples; without it, a conditional model takes its classes in turn",
+    )
+    add(
+        "--context",
+        metavar="FILE",
+        help="for a model conditional on numbers: .npy or .npz of rows (rows, C), which the samples take in turn",
     )
     add("--solver", help="METHOD:STEPS or METHOD:TOLERANCE for continuous flows, such as euler:4 or dopri5:1e-6")
     add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
@@ -79,6 +87,9 @@ def chosen(module: FlowModule, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def check(options: argparse.Namespace) -> None:
+    """That the options make sense; without a number of samples, sets it."""
+    if options.num is None:
+        options.num = len(read_context(options.context)) if options.context else 64
     for name in ("num", "batch_size", "devices"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
@@ -97,6 +108,7 @@ def check(options: argparse.Namespace) -> None:
 def check_model(module: FlowModule, options: argparse.Namespace) -> None:
     """That the model can do what it is asked for."""
     chosen(module, options)
+    context_for(module, options.context)
     label = options.label
     classes = getattr(module.flow, "n_classes", 0)
     if label is not None and label >= classes:
@@ -121,13 +133,15 @@ def batches(module: FlowModule, options: argparse.Namespace, rank: int) -> Itera
     Batch number `i` draws from a generator seeded by `(seed, i)`, whoever computes it.
     """
     device, further = next(module.parameters()).device, chosen(module, options)
+    context = context_for(module, options.context)
     for index, first in enumerate(range(0, options.num, options.batch_size)):
         if index % options.devices != rank:
             continue
         n = min(options.batch_size, options.num - first)
         generator = torch.Generator(device).manual_seed(fold_seed(options.seed, "sample", index))
         labels = labels_of(module, options.label, first, n, device)
-        samples = module.generate(n, labels, options.temperature, generator, **further)
+        given = labels if context is None else rows_in_turn(context, first, n)
+        samples = module.generate(n, given, options.temperature, generator, **further)
         module.save_samples(samples, options.out, first)
         yield first, n
 
@@ -180,7 +194,7 @@ def main(argv: list[str]) -> int:
     else:
         check_model(load_module(options.ckpt_path, "cpu", allow=options.allow), options)
         steps = run_parallel(options)
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     with Progress() as progress:
         task = progress.add_task("sampling", total=options.num)
         for n in steps:

@@ -136,6 +136,14 @@ def test_bad_mesh_stops_or_is_counted(tmp_path, capsys):
     assert built(tmp_path) == ["bed/train/a.npy", "bed/train/c.npy"]
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_build_names_a_folder_that_it_cannot_make(tmp_path, capsys, workers):
+    write_meshes(tmp_path / "in", ["bed/train/a.off"])
+    (tmp_path / "out").write_text("")
+    assert build(tmp_path, "--layout", "modelnet", "--quiet", "--workers", workers) == 1
+    assert capsys.readouterr().err == f"flowsuite: error: cannot write to {tmp_path / 'out'}: not a directory\n"
+
+
 WRONG = {
     "no folder": (["gone", "--layout", "modelnet"], "gone is not a folder"),
     "no meshes": (["empty", "--layout", "modelnet"], "empty holds no meshes"),

@@ -92,6 +92,20 @@ def test_evaluate_prints_and_writes_the_figures(checkpoint, tmp_path, capsys):
     assert 0 <= figures["generation"]["1-NNA-CD"]["mean"] <= 1
 
 
+def test_a_pointflow_takes_no_context(checkpoint, tmp_path, capsys):
+    np.save(tmp_path / "rows.npy", np.zeros((2, 3)))
+    given = ["--context", str(tmp_path / "rows.npy"), "--out", str(tmp_path / "samples")]
+    assert flowsuite(["sample", "--ckpt_path", checkpoint, *given]) == 1
+    assert "this model takes no context" in capsys.readouterr().err
+
+
+def test_sample_of_an_auto_encoder_points_to_reconstruct(autoencoder, tmp_path, capsys):
+    assert flowsuite(["sample", "--ckpt_path", autoencoder, "--out", str(tmp_path / "samples")]) == 1
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and "needs a latent flow" in error[0] and "flowsuite pointclouds reconstruct" in error[0]
+    assert run("reconstruct", autoencoder, "--num", 2, "--out", tmp_path / "clouds.png") == 0
+
+
 def test_evaluate_an_auto_encoder(autoencoder, capsys):
     assert run("evaluate", autoencoder, "--num", 3, "--quiet") == 0
     printed = capsys.readouterr().out

@@ -158,6 +158,14 @@ def test_nan_is_one_line(tmp_path):
     assert last.startswith("flowsuite: error:") and "train/loss is nan" in last and "Traceback" not in output
 
 
+def test_nothing_but_skipped_updates_is_one_line(tmp_path):
+    poison = f"--data.poison={list(range(48))}"
+    code, output = run_cli(["fit", *TOY, "--model.non_finite=skip", poison, "--trainer.max_epochs=1"], tmp_path)
+    assert code == 1 and "Traceback" not in output and "best checkpoint" not in output
+    last = output.splitlines()[-1]
+    assert last.startswith("flowsuite: error:") and "all 6 updates were skipped" in last
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -172,7 +180,8 @@ def test_nan_is_one_line(tmp_path):
         (["sample", "--ckpt_path=absent.ckpt", "--out=s", "--num=0"], "--num must be at least 1"),
         (["sample", "--ckpt_path=x", "--out=s", "--temperature=nan"], "--temperature must be"),
         (["import", "nokind", "a.pt", "--config=a.json", "--out=b.ckpt"], "unknown kind 'nokind'"),
-        (["recipes", "extra"], "takes no arguments"),
+        (["recipes", "--json"], "takes words to look for, got --json"),
+        (["recipes", "ffjord", "nosuchthing"], "no recipe has 'ffjord' and 'nosuchthing' in its name, what"),
     ],
 )
 def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch, capfd):
@@ -180,6 +189,17 @@ def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch, capfd):
     assert main(arguments) == 1
     error = capfd.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("flowsuite: error:") and message in error
+
+
+def test_best_without_validation_points_to_last(tmp_path):
+    code, output = run_cli(["fit", *TOY, "--trainer.max_steps=1", "--trainer.limit_val_batches=0"], tmp_path)
+    assert code == 0, output
+    code, output = run_cli(["test", *TOY, "--ckpt_path=best"], tmp_path)
+    assert code == 1
+    message = "no best.ckpt under runs/run: no validation has run; --ckpt_path last takes last.ckpt"
+    assert output.splitlines()[-1] == f"flowsuite: error: {message}"
+    code, output = run_cli(["test", *TOY, "--ckpt_path=last"], tmp_path)
+    assert code == 0 and "test/loss" in output
 
 
 def test_unknown_command(capsys):
@@ -215,6 +235,31 @@ def test_recipes_by_name(tmp_path, monkeypatch, capsys):
     assert main(["recipes"]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[2].split("  ")[0] == "images/glow-cifar10" and "3.35 bits/dim" in table[2] and " - " in table[2]
+
+
+def test_recipes_by_words(tmp_path, monkeypatch, capsys):
+    headers = {
+        "images/glow-cifar10": "# what: Glow\n# data: CIFAR-10\n# published: FFJORD is at 3.40\n",
+        "images/ffjord-mnist": "# what: multi-scale FFJORD\n# data: MNIST\n",
+        "core/maf-power": "# what: MAF\n# data: POWER\n",
+    }
+    for name, header in headers.items():
+        room, _, stem = name.partition("/")
+        (tmp_path / room / "recipes").mkdir(parents=True, exist_ok=True)
+        (tmp_path / room / "recipes" / f"{stem}.yaml").write_text(header)
+    monkeypatch.setattr(recipes, "domains", lambda: ["images"])
+    monkeypatch.setattr(recipes, "package_folder", lambda room: tmp_path / room)
+    for words, expected in (
+        (["ffjord"], ["images/ffjord-mnist"]),  # not what is published
+        (["Power"], ["core/maf-power"]),
+        (["images", "CIFAR"], ["images/glow-cifar10"]),
+        ([], ["core/maf-power", "images/ffjord-mnist", "images/glow-cifar10"]),
+    ):
+        assert main(["recipes", *words]) == 0
+        output = capsys.readouterr().out
+        assert [name for name in sorted(headers) if name in output] == expected
+    assert main(["recipes", "glow", "power"]) == 1
+    assert capsys.readouterr().err.strip().endswith("what or data; rooms: core (1), images (2)")
 
 
 def test_recipes_of_core(tmp_path, monkeypatch):

@@ -194,6 +194,16 @@ def test_non_finite_is_skipped_and_counted(tmp_path):
     assert all(torch.isfinite(p).all() for p in module.parameters())
 
 
+def test_a_run_that_skips_every_update_is_an_error(tmp_path):
+    module = FlowModule(ToyFlow(), non_finite="skip")
+    fit(module, tmp_path, max_epochs=1)
+    with pytest.raises(NonFiniteError, match="all 6 updates were skipped") as error:  # of this run, not of both
+        trainer(tmp_path).fit(module, datamodule=ToyData(poison=list(range(48))), ckpt_path=tmp_path / "last.ckpt")
+    assert "\n" not in str(error.value)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["flowsuite"]["skipped_updates"] == 6
+    assert all(torch.isfinite(p).all() for p in module.parameters())
+
+
 def test_pictures_reach_tensorboard(tmp_path):
     from pytorch_lightning.loggers import TensorBoardLogger
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
