@@ -136,6 +136,9 @@ def dispatch(argv: list[str]) -> int | None:
     known = domains()
     if command in known:
         return call_main(f"flowsuite.{command}.commands", command, rest)
+    for domain in known:
+        if command in shortcuts(domain):
+            return call_main(f"flowsuite.{domain}.commands", command, argv)
     close = difflib.get_close_matches(command, [*TRAIN, *COMMANDS, "recipes", *known], n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "; see flowsuite --help"
     print(f"flowsuite: error: unknown command {command!r}{hint}", file=sys.stderr)
@@ -146,8 +149,16 @@ def usage() -> str:
     from flowsuite.core.training.recipes import domains
 
     found = [name for name in domains() if has_module(f"flowsuite.{name}", "commands")]
-    lines = [f"  flowsuite {name} COMMAND{' ' * max(1, 12 - len(name))}tools of this domain" for name in found]
+    lines = [f"  flowsuite {name:<10}{text}" for domain in found for name, text in shortcuts(domain).items()]
+    lines += [f"  flowsuite {name} COMMAND{' ' * max(1, 12 - len(name))}tools of this domain" for name in found]
     return USAGE.format(domains="".join(f"{line}\n" for line in lines))
+
+
+def shortcuts(domain: str) -> dict[str, str]:
+    """Commands of a domain that need not be called by the domain's name, `SHORTCUTS` of its `commands`: what they do."""
+    if not has_module(f"flowsuite.{domain}", "commands"):
+        return {}
+    return getattr(importlib.import_module(f"flowsuite.{domain}.commands"), "SHORTCUTS", {})
 
 
 def has_module(package: str, name: str) -> bool:

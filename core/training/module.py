@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from flowsuite.core.training.seeding import fold_seed, global_seed
 
 
 class FlowModule(pl.LightningModule):
-    """Trains `flow` by maximum likelihood. A domain overrides the hooks `unpack`, `loss`, `generate`, `save_samples`
-    and `example_images`; everything else is the same for all.
+    """Trains `flow` by maximum likelihood. A domain overrides the hooks `unpack`, `loss`, `generate`, `save_samples`,
+    `finish_samples` and `example_images`; everything else is the same for all.
 
     - Data-dependent initialisation (`flow.initialize`) is a phase of its own: in float32, before the first step, on the
       first batch of every rank (or `init_batches` of them), never again after that, nor on resuming.
@@ -103,6 +103,10 @@ class FlowModule(pl.LightningModule):
         path = Path(out) / f"samples_{first:06d}.npz"
         write_npz(path, samples=samples.detach().cpu().numpy())
         return [path]
+
+    def finish_samples(self, out: Path, firsts: Sequence[int]) -> str:
+        """Called once when all is sampled, with the `first` of every `save_samples`; what to tell the user."""
+        return ""
 
     def example_images(self) -> Tensor | None:
         """A picture (C, H, W) in [0, 1] for TensorBoard, drawn after every validation; None for none."""

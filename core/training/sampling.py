@@ -60,14 +60,18 @@ def parser() -> argparse.ArgumentParser:
     add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
     add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes the checkpoint may name")
     for name, (kind, text) in domain_options().items():
-        add(f"--{name}", type=kind, help=text)
+        if kind is bool:
+            add(f"--{name}", action="store_true", default=None, help=text)
+        else:
+            add(f"--{name}", type=kind, help=text)
     return parser
 
 
 def domain_options() -> dict[str, tuple[Callable[[str], Any], str]]:
     """Further options, from the module `sampling` of every domain that has one: name -> (type, help).
 
-    They are keyword arguments of `generate` of the domain's `FlowModule`.
+    They are keyword arguments of `generate`, or of `finish_samples`, of the domain's `FlowModule`; the type bool makes
+    a switch.
     """
     found = {}
     for domain in rooms():
@@ -76,14 +80,15 @@ def domain_options() -> dict[str, tuple[Callable[[str], Any], str]]:
     return found
 
 
-def chosen(module: FlowModule, options: argparse.Namespace) -> dict[str, Any]:
-    """The `domain_options` that were given, if the model takes them."""
+def chosen(module: FlowModule, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The `domain_options` that were given, if the model takes them: those of `generate`, those of `finish_samples`."""
     given = {name: getattr(options, name) for name in domain_options() if getattr(options, name) is not None}
-    known = inspect.signature(module.generate).parameters
+    takers = [inspect.signature(function).parameters for function in (module.generate, module.finish_samples)]
     for name in given:
-        if name not in known:
+        if not any(name in taker for taker in takers):
             raise ValueError(f"--{name}: a {type(module).__name__} takes no such option")
-    return given
+    generate, finish = ({name: value for name, value in given.items() if name in taker} for taker in takers)
+    return generate, finish
 
 
 def check(options: argparse.Namespace) -> None:
@@ -132,7 +137,7 @@ def batches(module: FlowModule, options: argparse.Namespace, rank: int) -> Itera
 
     Batch number `i` draws from a generator seeded by `(seed, i)`, whoever computes it.
     """
-    device, further = next(module.parameters()).device, chosen(module, options)
+    device, (further, _) = next(module.parameters()).device, chosen(module, options)
     context = context_for(module, options.context)
     for index, first in enumerate(range(0, options.num, options.batch_size)):
         if index % options.devices != rank:
@@ -192,12 +197,16 @@ def main(argv: list[str]) -> int:
         check_model(module, options)
         steps = (n for _, n in batches(module, options, 0))
     else:
-        check_model(load_module(options.ckpt_path, "cpu", allow=options.allow), options)
+        module = load_module(options.ckpt_path, "cpu", allow=options.allow)
+        check_model(module, options)
         steps = run_parallel(options)
     make_folder(options.out)
     with Progress() as progress:
         task = progress.add_task("sampling", total=options.num)
         for n in steps:
             progress.advance(task, n)
+    said = module.finish_samples(options.out, range(0, options.num, options.batch_size), **chosen(module, options)[1])
+    if said:
+        print(said)
     print(f"{options.num} samples in {options.out} ({time.perf_counter() - begin:.1f} s)")
     return 0

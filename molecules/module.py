@@ -1,0 +1,192 @@
+"""How GraphAF trains, and what is measured of its molecules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from flowsuite.core.training.module import FlowModule
+from flowsuite.molecules.chemistry import EncodingError, graph_from_mol, read_mol, smiles_from_packed
+from flowsuite.molecules.graphaf import GraphAF
+from flowsuite.molecules.packed import PackedMolecules, ordered_batch, to_dense
+from flowsuite.molecules.prefix import Prefixes
+from flowsuite.molecules.sampler import Generated
+from flowsuite.molecules.samples import save_part, write_all
+
+EXAMPLES = 24  # molecules in TensorBoard's picture
+
+
+class GraphAFModule(FlowModule):
+    """Trains a `GraphAF` by maximum likelihood of a random breadth-first order of each molecule, new every epoch.
+
+    Logged: `nats_per_molecule`, `-log p(G, order)` (with continuous decisions a bound), its parts `atom_nats` and
+    `bond_nats`, and `nats_per_step`. After a test, `test_samples` molecules are drawn with valence checks, and as many
+    without, and compared with the training and test molecules: see `flowsuite.molecules.metrics`.
+
+    Args:
+        flow: a `GraphAF`.
+        test_samples: molecules to draw after a test; 0 for none.
+        test_temperature: factor on the noise, there.
+        sample_batch: molecules drawn at a time, there.
+        kwargs: those of `FlowModule`.
+    """
+
+    def __init__(
+        self,
+        flow: GraphAF,
+        test_samples: int = 1000,
+        test_temperature: float = 1.0,
+        sample_batch: int = 500,
+        **kwargs,
+    ):
+        super().__init__(flow, **kwargs)
+        if not isinstance(flow, GraphAF):
+            raise TypeError(f"flow must be a GraphAF, got {type(flow).__name__}")
+        if test_samples < 0 or sample_batch < 1 or not test_temperature >= 0:
+            raise ValueError(
+                "expected test_samples >= 0, sample_batch >= 1 and test_temperature >= 0, got "
+                f"{test_samples}, {sample_batch}, {test_temperature}"
+            )
+        self.test_samples, self.test_temperature, self.sample_batch = test_samples, test_temperature, sample_batch
+        self.report: Any = None  # of the last test
+
+    # Data
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """All states and decisions of a batch of molecules, still on the CPU: nothing waits for the GPU there."""
+        return (self.flow.expand(batch), batch.y) if isinstance(batch, Batch) else batch
+
+    def unpack(self, batch):
+        if isinstance(batch, Batch):
+            return self.flow.expand(batch), batch.y
+        return super().unpack(batch)
+
+    def _initialize_flow(self, batch) -> None:
+        self.flow_initialized = True  # nothing here starts from the data but the scale of the properties
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        self.check_data()
+        data = getattr(self.trainer, "datamodule", None)
+        if self.flow.properties and hasattr(data, "normalization"):
+            scale = data.normalization()
+            self.flow.property_mean.copy_(scale["mean"])
+            self.flow.property_std.copy_(scale["std"])
+
+    def on_test_start(self) -> None:
+        self.check_data()
+
+    def check_data(self) -> None:
+        """That data and model speak of the same atoms."""
+        data = getattr(self.trainer, "datamodule", None)
+        vocabulary = getattr(data, "vocabulary", None)
+        if vocabulary is not None and vocabulary != self.flow.vocabulary:
+            raise ValueError(
+                f"the data have the atom classes {', '.join(vocabulary.names)}, the model "
+                f"{', '.join(self.flow.vocabulary.names)}: give both the same `atoms`"
+            )
+
+    # Loss
+
+    def loss(self, x: Prefixes, context, stage):
+        nats, (atoms, bonds) = self.flow.log_probs(x, context if self.flow.properties else None)
+        loss, n = -nats.mean(), x.molecules
+        figures = {
+            "nats_per_molecule": loss,
+            "atom_nats": -atoms.sum() / n,
+            "bond_nats": -bonds.sum() / n,
+            "nats_per_step": -(atoms.sum() + bonds.sum()) / (atoms.numel() + bonds.numel()),
+        }
+        return loss, figures
+
+    # Generation
+
+    def generate(
+        self,
+        n,
+        context: Any = None,
+        temperature=1.0,
+        generator=None,
+        max_atoms: int | None = None,
+        min_atoms: int = 1,
+        unchecked: bool = False,
+        start: str | None = None,
+        property: dict[str, float] | None = None,
+    ) -> Generated:
+        """`n` molecules.
+
+        Args:
+            n: how many.
+            context: (n, P) properties, or see `property`.
+            temperature: factor on the noise.
+            generator: on this module's device.
+            max_atoms, min_atoms: bounds of the size.
+            unchecked: refuse nothing.
+            start: a SMILES that all are built upon; its atoms come first, in a random order for each.
+            property: the same wanted properties for all.
+        """
+        first = None if start is None else self.starts(start, n, generator)
+        context = self.wanted(property, n) if property is not None else context
+        if self.flow.properties and context is None:
+            raise ValueError(f"this model is conditional: give --property {'=...,'.join(self.flow.properties)}=...")
+        return self.flow.sample(
+            n,
+            context,
+            temperature,
+            generator,
+            max_atoms=max_atoms,
+            min_atoms=min_atoms,
+            check=not unchecked,
+            start=first,
+        )
+
+    def wanted(self, values: dict[str, float], n: int) -> Tensor:
+        if set(values) != set(self.flow.properties):
+            known = ", ".join(self.flow.properties) or "none"
+            raise ValueError(f"--property: the properties of this model are {known}, got {', '.join(values)}")
+        row = torch.tensor([values[name] for name in self.flow.properties], device=self.device)
+        return row.expand(n, -1)
+
+    def starts(self, smiles: str, n: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """`n` random breadth-first orders of a molecule, dense."""
+        try:
+            graph = graph_from_mol(read_mol(smiles), self.flow.vocabulary)
+        except EncodingError as error:
+            raise ValueError(f"start {smiles!r}: {error}") from None
+        packed = PackedMolecules.from_graphs([graph], self.flow.vocabulary)
+        seed = torch.randint(2**62, (1,), device=self.device, generator=generator)
+        orders = torch.Generator().manual_seed(int(seed))
+        batch = ordered_batch(packed, torch.zeros(n, dtype=torch.long), self.flow.window, orders)
+        return to_dense(batch)
+
+    def save_samples(self, samples, out, first):
+        return [save_part(samples, Path(out), first)]
+
+    def finish_samples(self, out, firsts, sdf: bool = False, svg: bool = False):
+        """`molecules.smi`, `.csv`, `.png` (or `.svg`) and, if asked for, `.sdf` of all samples."""
+        return write_all(Path(out), firsts, sdf, svg)
+
+    @torch.no_grad()
+    def example_images(self):
+        """A grid of generated molecules."""
+        from flowsuite.molecules.draw import grid_tensor
+
+        if self.flow.properties:
+            return None
+        generated = self.generate(EXAMPLES)
+        return grid_tensor(smiles_from_packed(generated.molecules))
+
+    # Testing
+
+    def on_test_epoch_end(self) -> None:
+        if self.test_samples and self.trainer.is_global_zero and not self.flow.properties:
+            from flowsuite.molecules.testing import test_molecules
+
+            self._seed("test samples")
+            self.report, figures = test_molecules(self)
+            self.log_dict({f"test/{name}": value for name, value in figures.items()}, rank_zero_only=True)
+        super().on_test_epoch_end()
