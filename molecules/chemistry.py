@@ -190,9 +190,7 @@ def check_valences(classes: Sequence[int], bonds: Sequence[tuple[int, int, int]]
             raise EncodingError("valence", f"{used} bonds of {vocabulary.names[found]}, at most {most}")
 
 
-def mol_from_graph(
-    classes: Sequence[int], bonds: Sequence[Sequence[int]], vocabulary: Vocabulary
-) -> Chem.Mol | None:
+def mol_from_graph(classes: Sequence[int], bonds: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Chem.Mol | None:
     """The sanitised molecule of a graph, hydrogens implied; None where RDKit refuses it or there is no atom."""
     if not len(classes):
         return None
@@ -212,9 +210,7 @@ def mol_from_graph(
     return mol.GetMol()
 
 
-def smiles_of_graph(
-    classes: Sequence[int], bonds: Sequence[Sequence[int]], vocabulary: Vocabulary
-) -> str | None:
+def smiles_of_graph(classes: Sequence[int], bonds: Sequence[Sequence[int]], vocabulary: Vocabulary) -> str | None:
     """Canonical SMILES of a graph; None for what is no molecule."""
     mol = mol_from_graph(classes, bonds, vocabulary)
     return None if mol is None else Chem.MolToSmiles(mol)

@@ -90,7 +90,9 @@ class EncodingReport:
     def summary(self) -> str:
         """One line: how many were encoded, and why the others were not."""
         reasons = ", ".join(f"{tally.count} {reason}" for reason, tally in self.by_count(self.skipped))
-        return f"{self.source}: {self.encoded:,} of {self.total:,} molecules encoded" + (f" ({reasons})" if reasons else "")
+        return f"{self.source}: {self.encoded:,} of {self.total:,} molecules encoded" + (
+            f" ({reasons})" if reasons else ""
+        )
 
     @staticmethod
     def by_count(tallies: dict[str, Tally]) -> list[tuple[str, Tally]]:
@@ -109,7 +111,9 @@ class EncodingReport:
             rows.append(("came back the same", self.same, share(self.same, self.checked), checked))
             for name, each in (("came back changed", self.changed), ("refused by RDKit", self.refused)):
                 rows.append((name, each.count, share(each.count, self.checked), shown(each)))
-        rows.append((f"orders beyond window {self.window}", self.misfits, share(self.misfits, self.encoded), "drawn again"))
+        rows.append(
+            (f"orders beyond window {self.window}", self.misfits, share(self.misfits, self.encoded), "drawn again")
+        )
         for name, count in self.dropped_atoms:
             rows.append((f"atom class left out: {name}", count, share(count, self.total), "rare or unknown"))
         return rows
@@ -145,5 +149,6 @@ def share(count: int, total: int) -> str:
 
 def shown(each: Tally) -> str:
     return "; ".join(
-        f"{line}: {smiles or '(nothing)'}" + (f" ({detail})" if detail else "") for line, smiles, detail in each.examples
+        f"{line}: {smiles or '(nothing)'}" + (f" ({detail})" if detail else "")
+        for line, smiles, detail in each.examples
     )

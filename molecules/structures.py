@@ -82,7 +82,9 @@ def parse_xyz(text: str, name: str) -> tuple[str | None, dict[str, float]]:
         if len(coordinates) < atoms:
             raise ValueError
     except (IndexError, ValueError):
-        raise ValueError(f"{name}: not an .xyz file, which begins with the number of atoms and has a line each") from None
+        raise ValueError(
+            f"{name}: not an .xyz file, which begins with the number of atoms and has a line each"
+        ) from None
     comment, after = lines[1].split(), [line.split() for line in lines[2 + atoms :] if line.strip()]
     properties = {}
     if len(comment) == 2 + len(QM9_PROPERTIES) and comment[0] == "gdb":
