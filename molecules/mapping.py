@@ -9,10 +9,15 @@ import contextlib
 import math
 import multiprocessing
 import pickle
+<<<<<<< HEAD
+=======
+from collections import deque
+>>>>>>> mdata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +26,7 @@ from rdkit import Chem
 from flowsuite.molecules.smiles import parse, quiet
 
 CHUNK = 200  # molecules sent to a worker at a time
+AHEAD = 8  # chunks that wait for each worker
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,8 @@ def run(
     chunks = [smiles[start : start + CHUNK] for start in starts]
     values, failures, invalid = [], [], 0
     workers = min(workers, len(chunks))
-    results = in_processes(function, chunks, workers) if workers else (run_chunk(function, c) for c in chunks)
+    work = partial(run_chunk, function)
+    results = in_processes(work, chunks, workers, function) if workers else (work(chunk) for chunk in chunks)
     with contextlib.closing(results), bar(progress, len(smiles)) as advance:
         for start, chunk, (found, errors, unparsed) in zip(starts, chunks, results, strict=True):
             values += found
@@ -155,14 +162,29 @@ def run_chunk(function: Callable, smiles: list[str | None]) -> tuple[list[Any], 
     return values, errors, invalid
 
 
-def in_processes(function: Callable, chunks: list[list[str | None]], workers: int) -> Iterator[tuple]:
-    """`run_chunk` of each chunk, in order."""
+def in_processes(
+    work: Callable[[Any], Any], chunks: Iterable[Any], workers: int, function: Callable | None = None
+) -> Iterator[Any]:
+    """`work(chunk)` of each chunk, in order, computed a few chunks ahead of what has been taken.
+
+    Args:
+        work: something that pickle can send.
+        chunks: read as they are needed.
+        workers: processes.
+        function: what messages name; `work` if None.
+    """
+    function = function or work
     check_picklable(function)
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context(method))
+    waiting = deque()
     try:
-        for future in [pool.submit(run_chunk, function, chunk) for chunk in chunks]:
-            yield future.result()
+        for chunk in chunks:
+            waiting.append(pool.submit(work, chunk))
+            if len(waiting) > AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     except BrokenProcessPool:
         raise RuntimeError(
             f"a worker process died while computing {name_of(function)}: out of memory, or a script without "
@@ -188,8 +210,13 @@ def name_of(function: Callable) -> str:
 
 
 @contextlib.contextmanager
+<<<<<<< HEAD
 def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr, as a function to call with the number of items done; none if `what` is ''."""
+=======
+def bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, as a function to call with the number of items done; nothing is shown if `what` is ''."""
+>>>>>>> mdata
     if not what:
         yield lambda n: None
         return
