@@ -9,10 +9,7 @@ import contextlib
 import math
 import multiprocessing
 import pickle
-<<<<<<< HEAD
-=======
 from collections import deque
->>>>>>> mdata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -210,13 +207,8 @@ def name_of(function: Callable) -> str:
 
 
 @contextlib.contextmanager
-<<<<<<< HEAD
-def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, as a function to call with the number of items done; none if `what` is ''."""
-=======
 def bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr, as a function to call with the number of items done; nothing is shown if `what` is ''."""
->>>>>>> mdata
     if not what:
         yield lambda n: None
         return

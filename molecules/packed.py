@@ -130,7 +130,6 @@ class PackedMolecules:
         atoms = self.atoms[a : a + int(self.sizes[index])].tolist()
         return atoms, [tuple(row) for row in self.bonds[b : b + int(self.n_bonds[index])].tolist()]
 
-<<<<<<< HEAD
     @classmethod
     def join(cls, parts: Sequence[PackedMolecules]) -> PackedMolecules:
         """Sets with the same vocabulary and properties, one after another."""
@@ -138,12 +137,8 @@ class PackedMolecules:
         joined = (torch.cat([getattr(part, name) for part in parts]) for name in fields)
         return cls(parts[0].vocabulary, *joined, names=parts[0].names)
 
-    def save(self, path: Path) -> None:
-        """Writes an .npz."""
-=======
     def save(self, path: Path, **more: np.ndarray) -> None:
         """Writes an .npz, with more arrays in it if given."""
->>>>>>> mdata
         write_npz(
             path,
             **more,
