@@ -1,4 +1,4 @@
-"""flowsuite.molecules: GraphAF, molecules as autoregressive graph flows, its data, metrics, optimisation and recipes."""
+"""flowsuite.molecules: GraphAF (molecules as autoregressive graph flows), data, metrics, optimisation, recipes."""
 
 from flowsuite.molecules.graphaf import GraphAF
 from flowsuite.molecules.packed import PackedMolecules, ordered_batch

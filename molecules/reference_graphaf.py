@@ -46,8 +46,8 @@ def convert(
 ) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """`(class_path, init_args, state_dict)` of the `GraphAF` that equals an official checkpoint.
 
-    `config` holds the official options (`num_flow_layer`, `nhid`, `nout`, `gcn_layer`, `st_type`, `is_bn`, ...), with or
-    without `max_size`, `edge_unroll` and `atom_list`; they may also lie under the key `config`.
+    `config` holds the official options (`num_flow_layer`, `nhid`, `nout`, `gcn_layer`, `st_type`, `is_bn`, ...), with
+    or without `max_size`, `edge_unroll` and `atom_list`; they may also lie under the key `config`.
     """
     config = {**config, **config.get("config", {})}
     weights = {name.removeprefix("module."): torch.as_tensor(value) for name, value in state_dict.items()}

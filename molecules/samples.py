@@ -48,8 +48,8 @@ def load_part(out: Path, first: int) -> Generated:
 def write_all(out: Path, parts: Sequence[int], sdf: bool = False, svg: bool = False, workers: int = 0) -> str:
     """All parts put together into `molecules.smi`, `.csv`, a picture and, if asked for, `.sdf`.
 
-    The .smi holds one canonical SMILES a line, of molecules that RDKit accepts as one piece. The CSV has a row for every
-    sample: SMILES (empty if invalid), properties, and how many draws were refused.
+    The .smi holds one canonical SMILES a line, of molecules that RDKit accepts as one piece. The CSV has a row for
+    every sample: SMILES (empty if invalid), properties, and how many draws were refused.
 
     Returns:
         A line that says what was generated.

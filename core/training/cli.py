@@ -155,7 +155,7 @@ def usage() -> str:
 
 
 def shortcuts(domain: str) -> dict[str, str]:
-    """Commands of a domain that need not be called by the domain's name, `SHORTCUTS` of its `commands`: what they do."""
+    """Commands of a domain that go without its name, and what they do: `SHORTCUTS` of its `commands`."""
     if not has_module(f"flowsuite.{domain}", "commands"):
         return {}
     return getattr(importlib.import_module(f"flowsuite.{domain}.commands"), "SHORTCUTS", {})
