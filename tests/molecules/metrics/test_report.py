@@ -115,6 +115,8 @@ def test_bad_calls():
         evaluate(["C"], workers=-2)
     with pytest.raises(ValueError, match="unique_at must be positive"):
         evaluate(["C"], unique_at=(0,))
+    with pytest.raises(ValueError, match="device 'abacus' cannot be used"):
+        evaluate(["C"], device="abacus")
     with pytest.raises(TypeError, match="expected a list of SMILES"):
         evaluate("CCO")
     with pytest.raises(ValueError, match="no figure basic/vald; there are basic/valid"):
