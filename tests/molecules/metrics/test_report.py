@@ -36,7 +36,7 @@ def test_any_set_has_a_report(name, others, tmp_path, capfd):
     assert all(figure in noted for figure in undefined)
     report.print()
     out, err = capfd.readouterr()
-    assert "Generated molecules" in out and err == ""
+    assert "Molecules" in out and err == ""
 
 
 def test_figures_of_an_ordinary_set():
