@@ -23,8 +23,8 @@ def read_smiles(path: str | os.PathLike) -> list[str]:
     Empty lines are passed over.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found")
+    if not path.exists() or path.is_dir():
+        raise FileNotFoundError(f"{path} not found" if not path.is_dir() else f"{path} is a folder, expected a file")
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8", newline="") as file:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from flowsuite.molecules.metrics import basic, guacamol, histograms, moses, structural
 from flowsuite.molecules.metrics.fcd import fcd_distance
@@ -49,6 +50,10 @@ class Options:
             raise ValueError(f"limit must be positive, got {self.limit}")
         if any(first < 1 for first in self.unique_at):
             raise ValueError(f"unique_at must be positive numbers, got {self.unique_at}")
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"device {self.device!r} cannot be used: {' '.join(str(error).split())}") from None
 
 
 TRAIN_SAMPLE = 10_000  # training molecules to compare with where there are no test molecules

@@ -36,8 +36,8 @@ def squared_euclidean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def mmd(a: np.ndarray, b: np.ndarray, squared: Callable[..., np.ndarray], bandwidth: float) -> float:
     """Squared MMD, `E k(a, a') + E k(b, b') - 2 E k(a, b)`, biased, of two sets of rows.
 
-    `k = exp(-squared / (2 bandwidth^2))` with `squared(x, y)` the squared distances of rows. Equal rows are counted once, with their number as a weight, which
-    changes nothing but the time.
+    `k = exp(-squared / (2 bandwidth^2))` with `squared(x, y)` the squared distances of rows. Equal rows are counted
+    once, with their number as a weight, which changes nothing but the time.
     """
     (a, weight_a), (b, weight_b) = (unique_rows(rows) for rows in (a, b))
 

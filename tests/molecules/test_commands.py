@@ -10,7 +10,7 @@ from flowsuite.core.training.cli import main as flowsuite
 from flowsuite.molecules.evaluate import read_smiles
 
 ERRORS = {
-    "missing": (None, "not found"),
+    "missing.smi": (None, "not found"),
     "no-column.csv": (b"name,structure\na,CC\n", "expected a column smiles, got name, structure"),
     "empty.csv": (b"", "expected a column smiles, got no header"),
     "broken.smi.gz": (b"not gzip", "not a readable text file"),
@@ -49,6 +49,11 @@ def test_files_that_cannot_be_read(name, tmp_path, capsys):
     assert flowsuite(["molecules", "evaluate", str(tmp_path / name)]) == 1
     error = capsys.readouterr().err
     assert name in error and message in error and error.count("\n") == 1
+
+
+def test_a_folder(tmp_path, capsys):
+    assert flowsuite(["molecules", "evaluate", str(tmp_path)]) == 1
+    assert "is a folder, expected a file" in capsys.readouterr().err
 
 
 def test_words_and_lines(tmp_path):

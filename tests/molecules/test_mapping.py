@@ -9,6 +9,7 @@ pytest.importorskip("rdkit")
 from flowsuite.molecules.mapping import map_molecules, score_molecules
 from flowsuite.molecules.properties import heavy_atoms
 from flowsuite.molecules.sascore import sa
+from flowsuite.molecules.smiles import parse
 
 CHAINS = ["C" * n for n in range(1, 450)]
 
@@ -24,6 +25,13 @@ def test_results_come_in_order(workers):
     smiles = [*CHAINS, "C1CC", *CHAINS[::-1]]
     found = map_molecules(heavy_atoms, smiles, workers)
     assert found == [*range(1, 450), None, *range(449, 0, -1)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_molecules_instead_of_smiles(workers):
+    assert map_molecules(heavy_atoms, [parse("CCO"), "C", None], workers) == [3, 1, None]
+    failures = score_molecules(wants_no_oxygen, [parse("CCO")], workers).failures
+    assert str(failures[0]) == "molecule 0 (CCO): KeyError: 'oxygen'"
 
 
 def test_workers_are_quiet(capfd):

@@ -34,6 +34,18 @@ def test_undefined():
     assert len(figures) == 11 and all(math.isnan(value) for value in figures.values())
 
 
+def test_one_molecule_again_and_again_scores_low():
+    collapsed, varied = (guacamol.kl_suite(records(made), records(TEST)) for made in (["CCO"] * 9, GENERATED))
+    undefined = {name for name, value in collapsed.items() if math.isnan(value)}
+    assert undefined == {"KL BertzCT", "KL logP", "KL MolWt", "KL TPSA", "KL internal similarity"}
+    assert collapsed["score"] == pytest.approx(sum(math.exp(-collapsed[f"KL {n}"]) for n in guacamol.DISCRETE) / 10)
+    assert collapsed["score"] < 0.5 * varied["score"]
+
+
+def test_the_same_value_everywhere_is_no_divergence():
+    assert guacamol.continuous_kl(np.zeros(3), np.zeros(1)) == 0
+
+
 def test_suite():
     same = guacamol.kl_suite(records(TEST), records(TEST))
     assert same["score"] == pytest.approx(1, abs=1e-6) and len(same) == 11

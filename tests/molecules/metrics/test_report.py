@@ -36,7 +36,7 @@ def test_any_set_has_a_report(name, others, tmp_path, capfd):
     assert all(figure in noted for figure in undefined)
     report.print()
     out, err = capfd.readouterr()
-    assert "Generated molecules" in out and err == ""
+    assert "Molecules" in out and err == ""
 
 
 def test_figures_of_an_ordinary_set():
@@ -115,6 +115,8 @@ def test_bad_calls():
         evaluate(["C"], workers=-2)
     with pytest.raises(ValueError, match="unique_at must be positive"):
         evaluate(["C"], unique_at=(0,))
+    with pytest.raises(ValueError, match="device 'abacus' cannot be used"):
+        evaluate(["C"], device="abacus")
     with pytest.raises(TypeError, match="expected a list of SMILES"):
         evaluate("CCO")
     with pytest.raises(ValueError, match="no figure basic/vald; there are basic/valid"):
