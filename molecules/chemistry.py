@@ -10,7 +10,7 @@ from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from flowsuite.molecules.mapping import bar, in_processes
-from flowsuite.molecules.smiles import canonical_of, quiet
+from flowsuite.molecules.smiles import quiet
 from flowsuite.molecules.vocabulary import Vocabulary, atom_name
 
 if TYPE_CHECKING:

@@ -52,11 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add(
-        "generated",
-        metavar="GENERATED",
-        help="SMILES as generated, one a line, or a .csv with a column smiles; .gz too",
-    )
+    add("generated", metavar="GENERATED", help="SMILES as generated, one a line, or a .csv with a column smiles; .gz too")
     add("--train", metavar="FILE", help="training molecules, for novelty")
     add("--test", metavar="FILE", help="held-out molecules to compare with")
     add("--scaffold_test", metavar="FILE", help="second test set, of unseen scaffolds")

@@ -54,7 +54,9 @@ def kl_suite(generated: Sequence[Record], reference: Sequence[Record], device: s
     taken without repetitions. A property whose divergence is undefined is left out of the score; NaN if all are.
     """
     generated, reference = distinct(generated), distinct(reference)
-    found = {name: continuous_kl(scalar(generated, ours), scalar(reference, ours)) for name, ours in CONTINUOUS.items()}
+    found = {
+        name: continuous_kl(scalar(generated, ours), scalar(reference, ours)) for name, ours in CONTINUOUS.items()
+    }
     found |= {name: discrete_kl(scalar(generated, ours), scalar(reference, ours)) for name, ours in DISCRETE.items()}
     similar = [internal_similarity(records, device) for records in (generated, reference)]
     found["internal similarity"] = continuous_kl(*similar)
