@@ -23,8 +23,8 @@ def read_smiles(path: str | os.PathLike) -> list[str]:
     Empty lines are passed over.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found")
+    if not path.exists() or path.is_dir():
+        raise FileNotFoundError(f"{path} not found" if not path.is_dir() else f"{path} is a folder, expected a file")
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8", newline="") as file:
@@ -44,6 +44,11 @@ def read_column(file, path: Path) -> list[str]:
     return [text for row in rows if (text := (row[names[0]] or "").strip())]
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "flowsuite molecules evaluate",
@@ -52,7 +57,11 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("generated", metavar="GENERATED", help="SMILES as generated, one a line, or a .csv with a column smiles; .gz too")
+    add(
+        "generated",
+        metavar="GENERATED",
+        help="SMILES as generated, one a line, or a .csv with a column smiles; .gz too",
+    )
     add("--train", metavar="FILE", help="training molecules, for novelty")
     add("--test", metavar="FILE", help="held-out molecules to compare with")
     add("--scaffold_test", metavar="FILE", help="second test set, of unseen scaffolds")
@@ -61,7 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--limit", type=int, metavar="N", help="compare with a random sample of so many test molecules")
     add("--no-filters", dest="filters", action="store_false", help="no structural alerts, the slowest part")
     add("--no-fcd", dest="fcd", action="store_false", help="no Frechet ChemNet distance")
-    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes, 0 for none (%(default)s)")
+    add("--workers", type=int, default=cores(), metavar="N", help="processes, 0 for none (%(default)s)")
     add("--device", help="of similarities and ChemNet: cpu, cuda, ...; the GPU if there is one")
     add("--seed", type=int, default=0, help="of samples (%(default)s)")
     add("--quiet", action="store_true", help="no progress bars")

@@ -10,6 +10,7 @@ import math
 import multiprocessing
 import pickle
 from collections import deque
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +25,7 @@ from flowsuite.molecules.smiles import parse, quiet
 
 CHUNK = 200  # molecules sent to a worker at a time
 AHEAD = 8  # chunks that wait for each worker
+Molecule = str | Chem.Mol | None
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,11 @@ class Scores:
 
 def map_molecules(
     function: Callable[[Chem.Mol], Any],
-    smiles: Sequence[str | None],
+    smiles: Sequence[Molecule],
     workers: int = 0,
     progress: str = "",
 ) -> list[Any]:
-    """`function(mol)` of each SMILES; None for those that are no molecules.
+    """`function(mol)` of each molecule, given as SMILES or as RDKit's object; None for those that are no molecules.
 
     Args:
         function: with `workers`, something that pickle can send: a function at the top of a module, a `partial` of one.
@@ -88,11 +90,11 @@ def map_molecules(
 
 def score_molecules(
     function: Callable[[Chem.Mol], float],
-    smiles: Sequence[str | None],
+    smiles: Sequence[Molecule],
     workers: int = 0,
     progress: str = "",
 ) -> Scores:
-    """A scalar function of each SMILES, with everything that went wrong counted rather than raised.
+    """A scalar function of each molecule, with everything that went wrong counted rather than raised.
 
     Args: those of `map_molecules`.
     """
@@ -114,14 +116,12 @@ class Scalar:
 
 
 def run(
-    function: Callable, smiles: Sequence[str | None], workers: int = 0, progress: str = ""
+    function: Callable, smiles: Sequence[Molecule], workers: int = 0, progress: str = ""
 ) -> tuple[list[Any], list[Failure], int]:
     """`(values, failures, number of SMILES that are no molecules)`; a value is None where there is none."""
     if workers < 0:
         raise ValueError(f"workers must be 0 or more, got {workers}")
-    if isinstance(smiles, str):
-        raise TypeError(f"expected a list of SMILES, got one string, {smiles[:40]!r}")
-    smiles = list(smiles)
+    smiles = as_list(smiles)
     starts = range(0, len(smiles), CHUNK)
     chunks = [smiles[start : start + CHUNK] for start in starts]
     values, failures, invalid = [], [], 0
@@ -131,17 +131,28 @@ def run(
     with contextlib.closing(results), bar(progress, len(smiles)) as advance:
         for start, chunk, (found, errors, unparsed) in zip(starts, chunks, results, strict=True):
             values += found
-            failures += [Failure(start + i, chunk[i], error) for i, error in errors]
+            failures += [Failure(start + i, as_text(chunk[i]), error) for i, error in errors]
             invalid += unparsed
             advance(len(chunk))
     return values, failures, invalid
 
 
-def run_chunk(function: Callable, smiles: list[str | None]) -> tuple[list[Any], list[tuple[int, str]], int]:
+def as_list(smiles: Iterable[Molecule]) -> list[Molecule]:
+    """A list of molecules; one string, which would be taken for many of one letter, is refused."""
+    if isinstance(smiles, str):
+        raise TypeError(f"expected a list of SMILES, got one string, {smiles[:40]!r}")
+    return list(smiles)
+
+
+def as_text(molecule: Molecule) -> str:
+    return Chem.MolToSmiles(molecule) if isinstance(molecule, Chem.Mol) else str(molecule)
+
+
+def run_chunk(function: Callable, smiles: list[Molecule]) -> tuple[list[Any], list[tuple[int, str]], int]:
     """Values, errors by place in the chunk, and how many were no molecules."""
     values, errors, invalid = [], [], 0
     for i, text in enumerate(smiles):
-        value, mol = None, parse(text)
+        value, mol = None, text if isinstance(text, Chem.Mol) else parse(text)
         if mol is None:
             invalid += 1
         else:
@@ -168,7 +179,8 @@ def in_processes(
     function = function or work
     check_picklable(function)
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context(method))
+    context = multiprocessing.get_context(method)
+    pool = ProcessPoolExecutor(workers, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
     waiting = deque()
     try:
         for chunk in chunks:
@@ -203,7 +215,7 @@ def name_of(function: Callable) -> str:
 
 @contextlib.contextmanager
 def bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, as a function to call with the number of items done; nothing is shown if `what` is ''."""
+    """A progress bar on stderr, as a function to call with the number of items done; none if `what` is ''."""
     if not what:
         yield lambda n: None
         return

@@ -1,4 +1,4 @@
-"""Scalar properties of molecules, by name in `PROPERTIES`: what is written beside samples, conditioned on, optimised."""
+"""Scalar properties of molecules, by name in `PROPERTIES`: written beside samples, conditioned on, optimised."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from rdkit import Chem
-from rdkit.Chem import Crippen, Descriptors, GraphDescriptors, Lipinski, rdMolDescriptors
 from rdkit.Chem import QED as rdkit_qed
+from rdkit.Chem import Crippen, Descriptors, GraphDescriptors, Lipinski, rdMolDescriptors
 
 from flowsuite.molecules.cycles import cycle_score
 from flowsuite.molecules.sascore import sa
@@ -27,7 +27,7 @@ def logp(mol: Chem.Mol) -> float:
 
 
 def qed(mol: Chem.Mol) -> float:
-    """Quantitative estimate of drug-likeness, 0 to 1, default weights (Bickerton et al. 2012, doi:10.1038/nchem.1243)."""
+    """Quantitative estimate of drug-likeness, 0 to 1, default weights (Bickerton 2012, doi:10.1038/nchem.1243)."""
     return float(rdkit_qed.qed(mol)) if mol.GetNumAtoms() else math.nan
 
 

@@ -23,9 +23,7 @@ def similarity(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(either > 0, both / either, 1.0)
 
 
-def blocks(
-    a: np.ndarray, b: np.ndarray, device: str | torch.device = "cpu"
-) -> Iterator[tuple[slice, slice, Tensor]]:
+def blocks(a: np.ndarray, b: np.ndarray, device: str | torch.device = "cpu") -> Iterator[tuple[slice, slice, Tensor]]:
     """`(rows, columns, similarities of these)` of two sets of packed bits, block by block."""
     for left in range(0, len(a), ROWS):
         rows = slice(left, min(left + ROWS, len(a)))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
 from rdkit import Chem, rdBase
-
-ISOTOPE = re.compile(r"\[\d")
 
 quiet = rdBase.BlockLogs
 """`with quiet():` RDKit writes nothing to the terminal."""
@@ -32,18 +28,17 @@ def canonical(smiles: str | None, isomeric: bool = False) -> str | None:
         isomeric: keep stereochemistry and isotopes; without, molecules that differ in these only become one.
     """
     mol = parse(smiles)
-    return None if mol is None else canonical_of(mol, isomeric, bool(ISOTOPE.search(smiles)))
+    return None if mol is None else canonical_of(mol, isomeric)
 
 
-def canonical_of(mol: Chem.Mol, isomeric: bool = False, isotopes: bool = True) -> str:
-    """Canonical SMILES of a molecule. `isotopes=False` says that there are none to take away, which is faster."""
+def canonical_of(mol: Chem.Mol, isomeric: bool = False) -> str:
+    """Canonical SMILES of a molecule; see `canonical`."""
     with quiet():
         if isomeric:
             return Chem.MolToSmiles(mol)
         mol = Chem.Mol(mol)
         Chem.RemoveStereochemistry(mol)
-        if isotopes:
-            for atom in mol.GetAtoms():
-                atom.SetIsotope(0)
-            mol = Chem.RemoveHs(mol)
-        return Chem.MolToSmiles(mol, isomericSmiles=False)
+        marked = [atom for atom in mol.GetAtoms() if atom.GetIsotope()]
+        for atom in marked:
+            atom.SetIsotope(0)
+        return Chem.MolToSmiles(Chem.RemoveHs(mol) if marked else mol, isomericSmiles=False)

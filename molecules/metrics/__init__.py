@@ -1,5 +1,1 @@
-"""How well generated molecules compare with real ones: validity, MOSES, GuacaMol, structure, ChemNet distance."""
-
-from flowsuite.molecules.metrics.report import Report, evaluate
-
-__all__ = ["Report", "evaluate"]
+"""How well generated molecules compare with real ones: `flowsuite.molecules.metrics.report.evaluate` has all of it."""

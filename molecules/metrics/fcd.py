@@ -29,7 +29,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     values, vectors = np.linalg.eigh(a[1])
     root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
     cross = np.sqrt(np.linalg.eigvalsh(root @ b[1] @ root).clip(min=0)).sum()
-    return float(np.square(a[0] - b[0]).sum() + np.trace(a[1]) + np.trace(b[1]) - 2 * cross)
+    return max(0.0, float(np.square(a[0] - b[0]).sum() + np.trace(a[1]) + np.trace(b[1]) - 2 * cross))
 
 
 def moments(smiles: Sequence[str], package: str, device: str = "cpu") -> Moments:

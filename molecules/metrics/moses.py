@@ -64,7 +64,9 @@ def own_metrics(generated: Sequence[Record], device: str = "cpu") -> dict[str, f
     return {"IntDiv": first, "IntDiv2": second, "Filters": mean_or_nan(passes)}
 
 
-def reference_metrics(generated: Sequence[Record], reference: Sequence[Record], device: str = "cpu") -> dict[str, float]:
+def reference_metrics(
+    generated: Sequence[Record], reference: Sequence[Record], device: str = "cpu"
+) -> dict[str, float]:
     """SNN, Frag and Scaf (larger is nearer), and the distances of logP, SA, QED and weight (smaller is nearer)."""
     return {
         **scaffold_test_metrics(generated, reference, device),

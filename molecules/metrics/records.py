@@ -13,9 +13,11 @@ from rdkit import Chem
 from rdkit.Chem import rdmolops
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
+from flowsuite.molecules.cycles import neighbours
 from flowsuite.molecules.filters import moses_filter
 from flowsuite.molecules.fingerprints import packed_morgan
-from flowsuite.molecules.mapping import map_molecules
+from flowsuite.molecules.mapping import Failure, as_list, map_molecules, run
+from flowsuite.molecules.metrics.orbits import orbit_counts
 from flowsuite.molecules.properties import PROPERTIES, value_or_nan
 from flowsuite.molecules.smiles import canonical_of
 
@@ -36,6 +38,7 @@ class Record:
         bits, long_bits: Morgan bits, packed, of MOSES (1,024) and GuacaMol (4,096).
         fragments: BRICS fragments; scaffold: Bemis-Murcko scaffold of two rings or more, else None.
         degrees, clustering: histograms of the atoms' degrees and clustering coefficients, each summing to 1.
+        orbits: mean graphlet orbit counts (15,) of its atoms.
         passes: MOSES' filters, None where nobody asked.
     """
 
@@ -49,6 +52,7 @@ class Record:
     scaffold: str | None
     degrees: np.ndarray
     clustering: np.ndarray
+    orbits: np.ndarray
     passes: bool | None
 
     @property
@@ -58,24 +62,29 @@ class Record:
 
 def read_records(
     smiles: Sequence[str | None], isomeric: bool, filters: bool, workers: int = 0, progress: str = ""
-) -> list[Record | None]:
-    """The record of each SMILES, None for those that are no molecules; a SMILES that comes twice is read once."""
+) -> tuple[list[Record | None], list[Failure]]:
+    """The record of each SMILES, and where reading one off failed.
+
+    A record is None for what is no molecule and for failures; a SMILES that comes twice is read once.
+    """
+    smiles = as_list(smiles)
     distinct = list(dict.fromkeys(smiles))
-    found = map_molecules(functools.partial(record, isomeric=isomeric, filters=filters), distinct, workers, progress)
+    reader = functools.partial(record, isomeric=isomeric, filters=filters)
+    found, failures, _ = run(reader, distinct, workers, progress)
     by_smiles = dict(zip(distinct, found, strict=True))
-    return [by_smiles[text] for text in smiles]
+    return [by_smiles[text] for text in smiles], failures
 
 
 def read_keys(smiles: Sequence[str], isomeric: bool, workers: int = 0, progress: str = "") -> set[str]:
     """The canonical SMILES of those that are molecules."""
-    distinct = list(dict.fromkeys(smiles))
+    distinct = list(dict.fromkeys(as_list(smiles)))
     keys = map_molecules(functools.partial(canonical_of, isomeric=isomeric), distinct, workers, progress)
     return {key for key in keys if key is not None}
 
 
 def record(mol: Chem.Mol, isomeric: bool = False, filters: bool = True) -> Record:
     """Reads off everything; `isomeric` is what `key` keeps, `filters` asks for `passes`, the slowest part."""
-    degrees, clustering = structure(mol)
+    degrees, clustering, orbits = structure(mol)
     return Record(
         key=canonical_of(mol, isomeric),
         atoms=Counter((a.GetSymbol(), a.GetFormalCharge()) for a in mol.GetAtoms() if a.GetAtomicNum() != 1),
@@ -87,6 +96,7 @@ def record(mol: Chem.Mol, isomeric: bool = False, filters: bool = True) -> Recor
         scaffold=scaffold(mol),
         degrees=degrees,
         clustering=clustering,
+        orbits=orbits,
         passes=moses_filter(mol) if filters else None,
     )
 
@@ -106,15 +116,15 @@ def scaffold(mol: Chem.Mol, least_rings: int = 2) -> str | None:
     return Chem.MolToSmiles(frame) if frame.GetRingInfo().NumRings() >= least_rings else None
 
 
-def structure(mol: Chem.Mol, largest_degree: int = 8, bins: int = 100) -> tuple[np.ndarray, np.ndarray]:
-    """Histograms of degrees 0 .. 8 and of clustering coefficients in [0, 1], over the atoms."""
+def structure(mol: Chem.Mol, largest_degree: int = 8, bins: int = 100) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Histograms of the atoms' degrees 0 .. 8 and clustering coefficients in [0, 1], and their mean orbit counts."""
     bonded = Chem.GetAdjacencyMatrix(mol).astype(np.float64)
     degree = bonded.sum(1)
     closed = ((bonded @ bonded) * bonded).sum(1)
     coefficient = closed / np.maximum(degree * (degree - 1), 1)
     degrees = np.bincount(np.minimum(degree, largest_degree).astype(int), minlength=largest_degree + 1)
     clustering = np.histogram(coefficient, bins, (0.0, 1.0))[0]
-    return degrees / len(degree), clustering / len(degree)
+    return degrees / len(degree), clustering / len(degree), orbit_counts(neighbours(mol)).mean(0)
 
 
 def scalar(records: Sequence[Record], name: str) -> np.ndarray:

@@ -6,9 +6,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+
 from flowsuite.molecules.metrics import basic, guacamol, histograms, moses, structural
 from flowsuite.molecules.metrics.fcd import fcd_distance
-from flowsuite.molecules.metrics.records import Record, mean_or_nan, read_keys, read_records, scalar
+from flowsuite.molecules.metrics.records import SCALARS, Record, mean_or_nan, read_keys, read_records, scalar
 from flowsuite.molecules.metrics.table import Report
 
 SHOWN = {"logP": "logp", "SA": "sa", "QED": "qed", "weight": "mw", "TPSA": "tpsa"}
@@ -47,9 +50,14 @@ class Options:
             raise ValueError(f"limit must be positive, got {self.limit}")
         if any(first < 1 for first in self.unique_at):
             raise ValueError(f"unique_at must be positive numbers, got {self.unique_at}")
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(f"device {self.device!r} cannot be used: {' '.join(str(error).split())}") from None
 
 
 TRAIN_SAMPLE = 10_000  # training molecules to compare with where there are no test molecules
+LARGEST = 10_000  # molecules of a set that every pair of is compared, apart from MOSES' metrics
 
 
 def evaluate(
@@ -75,7 +83,7 @@ def evaluate(
     """
     options = Options(**options)
     report = Report(settings={**vars(options), "unique_at": list(options.unique_at)})
-    found = read_records(generated, options.isomeric, options.filters, options.workers, say(options, "generated"))
+    found = read(report, "generated", generated, options)
     records = [each for each in found if each is not None]
     report.counts["generated"] = {"given": len(found), "valid": len(records)}
     if not records:
@@ -96,6 +104,18 @@ def evaluate(
 
 def say(options: Options, what: str) -> str:
     return f"reading {what}" if options.progress else ""
+
+
+def read(report: Report, name: str, smiles: Sequence[str | None], options: Options) -> list[Record | None]:
+    """The records of a set; what could not be computed is noted."""
+    found, failures = read_records(smiles, options.isomeric, options.filters, options.workers, say(options, name))
+    if failures:
+        report.notes.append(f"{name}: {len(failures)} molecules count as invalid, RDKit failed on {failures[0]}")
+    values = np.array([each.scalars for each in found if each is not None])
+    for scalar_name, missing in zip(SCALARS, np.isnan(values).sum(0) if len(values) else [], strict=False):
+        if missing:
+            report.notes.append(f"{name}: {scalar_name} is undefined for {missing} of {len(values)} molecules")
+    return found
 
 
 def novelty_and_sizes(report: Report, found: list[Record | None], train: Sequence[str] | None, options: Options):
@@ -119,7 +139,7 @@ def read_set(report: Report, name: str, smiles: Sequence[str], options: Options)
     if limit is not None and given > limit:
         smiles = random.Random(options.seed).sample(list(smiles), limit)
         report.notes.append(f"{name}: {limit} of {given} molecules, drawn with seed {options.seed}")
-    found = read_records(smiles, options.isomeric, options.filters, options.workers, say(options, name))
+    found = read(report, name, smiles, options)
     records = [each for each in found if each is not None]
     report.counts[name] = {"given": given, "used": len(records)}
     if len(records) < len(found):
@@ -148,7 +168,8 @@ def own_figures(report: Report, part: str, records: list[Record], options: Optio
     basics = {"under 5 atoms": basic.under(sizes), "atoms a molecule": mean_or_nan(sizes)}
     figures.setdefault("basic", {}).update(basics)
     figures["properties"] = {name: mean_or_nan(scalar(records, ours)) for name, ours in SHOWN.items()}
-    figures["moses"] = moses.own_metrics(records, options.device)
+    shown = records if part == "figures" else thinned(report, records, options)
+    figures["moses"] = moses.own_metrics(shown, options.device)
     if not options.filters:
         del figures["moses"]["Filters"]
     report.histograms["generated" if part == "figures" else "reference"] = histograms.histograms(records)
@@ -160,8 +181,19 @@ def compare(report: Report, records: list[Record], reference: list[Record], opti
     report.figures["moses"] |= chemnet(report, records, reference, options)
     tables = report.histograms
     report.figures["histograms"] = histograms.distances(tables["generated"], tables["reference"])
-    report.figures["guacamol"] = guacamol.kl_suite(records, reference, options.device)
-    report.figures["structural"] = structural.structural_metrics(records, reference)
+    few = [thinned(report, each, options) for each in (records, reference)]
+    report.figures["guacamol"] = guacamol.kl_suite(*few, options.device)
+    report.figures["structural"] = structural.structural_metrics(*few)
+
+
+def thinned(report: Report, records: list[Record], options: Options) -> list[Record]:
+    """At most `LARGEST` of the records, drawn with the seed."""
+    if len(records) <= LARGEST:
+        return records
+    note = f"GuacaMol, graph statistics and the reference's own figures: of larger sets {LARGEST} molecules, drawn"
+    if note not in report.notes:
+        report.notes.append(note)
+    return random.Random(options.seed).sample(records, LARGEST)
 
 
 def chemnet(report: Report, records: list[Record], reference: list[Record], options: Options) -> dict[str, float]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from flowsuite.core.training.files import atomic_write
 
 TITLES = {  # section -> what its part of the table is called
-    "basic": "Generated molecules",
+    "basic": "Molecules",
     "properties": "Mean properties",
     "histograms": "Total variation",
     "moses": "MOSES",
@@ -72,19 +72,22 @@ class Report:
         """All figures as one rich table, beside those of the reference."""
         from rich.table import Table
 
-        table = Table("", *["generated", "reference"][: 1 + bool(self.reference)], show_edge=False, pad_edge=False)
-        for column in table.columns[1:]:
-            column.justify = "right"
+        table = Table("", show_edge=False, pad_edge=False)
+        sets = [self.figures, self.reference] if self.reference else [self.figures]
+        for title in ("generated", "reference")[: len(sets)]:
+            table.add_column(title, justify="right")
         for section, figures in self.figures.items():
             table.add_section()
             table.add_row(f"[bold]{TITLES.get(section, section)}")
-            for name, value in figures.items():
-                beside = self.reference.get(section, {}).get(name)
-                table.add_row(f"  {name}", shown(name, value), "" if beside is None else shown(name, beside))
+            for name in figures:
+                table.add_row(f"  {name}", *(shown(name, one.get(section, {}).get(name)) for one in sets))
         return table
 
 
-def shown(name: str, value: float) -> str:
+def shown(name: str, value: float | None) -> str:
+    """A figure as the table has it: "-" where undefined, nothing where there is none."""
+    if value is None:
+        return ""
     if math.isnan(value):
         return "-"
     if any(word in name for word in PERCENT):
