@@ -168,7 +168,7 @@ def in_chunks(work: Callable, records: Iterable[Record], workers: int) -> Iterat
 def collect(encoder, records, report, on_error, workers, progress) -> tuple[list, list[tuple[int, str]]]:
     """`(number of the record, Encoded)` of all that can be encoded, and `(line, SMILES as written)` of each."""
     kept, lines = [], []
-    outcomes = in_chunks(encoder.chunk, records, workers)
+    outcomes = in_chunks(encoder.encode_chunk, records, workers)
     with closing(outcomes), bar(progress, None) as advance:
         for chunk, found in outcomes:
             for record, outcome in zip(chunk, found, strict=True):

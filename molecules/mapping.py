@@ -9,8 +9,8 @@ import contextlib
 import math
 import multiprocessing
 import pickle
-from collections import deque
 import signal
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
