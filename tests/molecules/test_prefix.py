@@ -114,7 +114,9 @@ def check_batch(atoms, bonds, window: int, stop: bool) -> None:
     assert graphs.num_graphs == atoms.shape[0] + int((atoms >= 0).sum()) + n_bonds
 
 
-@pytest.mark.parametrize(("sizes", "more"), [([1], 0), ([1, 2, 1, 3], 1), ([9, 5, 1, 7], 2), ([16, 12], 1.5), ([1, 1], 0)])
+@pytest.mark.parametrize(
+    ("sizes", "more"), [([1], 0), ([1, 2, 1, 3], 1), ([9, 5, 1, 7], 2), ([16, 12], 1.5), ([1, 1], 0)]
+)
 @pytest.mark.parametrize("stop", [False, True])
 def test_every_decision_sees_what_it_should(sizes, more, stop):
     packed = random_molecules(sizes, seed=len(sizes), more_bonds=more)
