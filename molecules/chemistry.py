@@ -10,7 +10,7 @@ from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from flowsuite.molecules.mapping import bar, in_processes
-from flowsuite.molecules.smiles import canonical_of, quiet
+from flowsuite.molecules.smiles import parse, quiet
 from flowsuite.molecules.vocabulary import Vocabulary, atom_name
 
 if TYPE_CHECKING:
@@ -63,11 +63,7 @@ def read_mol(smiles: str | None) -> Chem.Mol:
         raise EncodingError("unparsable")
     if not smiles.strip():
         raise EncodingError("empty")
-    try:
-        with quiet():
-            mol = Chem.MolFromSmiles(smiles)
-    except UnicodeError:
-        mol = None
+    mol = parse(smiles)
     if mol is None:
         raise EncodingError("unparsable")
     return mol

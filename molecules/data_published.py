@@ -86,7 +86,7 @@ def read_rows(path: Path, total: int, base: int = 1) -> Tensor:
 
 
 class QM9(HoldOut):
-    """QM9 (arXiv 1402.6991 has the enumeration, doi 10.1038/sdata.2014.22 the data): 133,885 molecules of up to nine C, N, O, F.
+    """QM9 (doi:10.1038/sdata.2014.22): 133,885 molecules of up to nine C, N, O, F.
 
     `root` holds one of `files`, as .gz too: a CSV or list of SMILES, gdb9.sdf, or the raw archive or folder of .xyz;
     and perhaps MoFlow's list of 13,082 rows to test on, `valid_idx_qm9.json`.

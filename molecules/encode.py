@@ -106,7 +106,8 @@ def encode_records(
         raise ValueError(f'on_error must be "skip" or "stop", got {on_error!r}')
     if not 0 <= max_atoms <= LARGEST or window < 1 or check_every < 0:
         raise ValueError(
-            f"expected 0 <= max_atoms <= {LARGEST}, window >= 1, check_every >= 0, got {max_atoms}, {window}, {check_every}"
+            f"expected max_atoms from 0 to {LARGEST}, window >= 1 and check_every >= 0, "
+            f"got {max_atoms}, {window}, {check_every}"
         )
     records = iter(records)
     first = list(islice(records, 1))
@@ -122,8 +123,7 @@ def encode_records(
     packed = PackedMolecules.from_graphs(graphs, vocabulary, values, [name for name, _ in wanted])
     fits, report.misfits = fitting_window(packed, window)
     for i in (~fits).nonzero()[:, 0].tolist():
-        number, each = kept[i]
-        refuse(report, on_error, lines[i], each.smiles, EncodingError("window", f"no order within {window} places"))
+        refuse(report, on_error, lines[i], EncodingError("window", f"no order within {window} places"))
     chosen = fits.nonzero()[:, 0]
     packed, kept, lines = packed[chosen], [kept[i] for i in chosen.tolist()], [lines[i] for i in chosen.tolist()]
     summarize(report, [each for _, each in kept], lines, packed)
@@ -168,12 +168,12 @@ def in_chunks(work: Callable, records: Iterable[Record], workers: int) -> Iterat
 def collect(encoder, records, report, on_error, workers, progress) -> tuple[list, list[tuple[int, str]]]:
     """`(number of the record, Encoded)` of all that can be encoded, and `(line, SMILES as written)` of each."""
     kept, lines = [], []
-    outcomes = in_chunks(encoder.chunk, records, workers)
+    outcomes = in_chunks(encoder.encode_chunk, records, workers)
     with closing(outcomes), bar(progress, None) as advance:
         for chunk, found in outcomes:
             for record, outcome in zip(chunk, found, strict=True):
                 if isinstance(outcome, EncodingError):
-                    refuse(report, on_error, (record.line, record.smiles), record.smiles, outcome)
+                    refuse(report, on_error, (record.line, record.smiles), outcome)
                 else:
                     kept.append((report.total, outcome))
                     lines.append((record.line, record.smiles))
@@ -182,9 +182,9 @@ def collect(encoder, records, report, on_error, workers, progress) -> tuple[list
     return kept, lines
 
 
-def refuse(report: EncodingReport, on_error: str, line: tuple[int, str | None], smiles, error: EncodingError) -> None:
+def refuse(report: EncodingReport, on_error: str, line: tuple[int, str | None], error: EncodingError) -> None:
     if on_error == "stop":
-        raise ValueError(f"{report.source}, line {line[0]}: {line[1] or smiles or '(nothing)'}: {error}")
+        raise ValueError(f"{report.source}, line {line[0]}: {line[1] or '(nothing)'}: {error}")
     report.skip(error.reason, *line, error.detail)
 
 

@@ -119,7 +119,7 @@ class Encoder:
             raise EncodingError("property", f"{name} is {value}")
         return value
 
-    def chunk(self, numbered: tuple[int, Sequence]) -> list[Encoded | EncodingError]:
+    def encode_chunk(self, numbered: tuple[int, Sequence]) -> list[Encoded | EncodingError]:
         """Outcomes of records, the first of which has the given number."""
         first, records = numbered
         return [self.outcome(record, first + i) for i, record in enumerate(records)]

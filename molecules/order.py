@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
 TRIES = 500  # orders drawn for a molecule before giving up; those whose orders hardly ever fit are not encoded
 
 

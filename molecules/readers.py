@@ -86,10 +86,11 @@ def read_records(
 
 
 def not_empty(records: Iterable[Record], path: Path) -> Iterator[Record]:
-    count = 0
-    for count, record in enumerate(records, 1):
+    empty = True
+    for record in records:
+        empty = False
         yield record
-    if not count:
+    if empty:
         raise ValueError(f"{path}: no molecules in it")
 
 

@@ -10,7 +10,7 @@ quiet = rdBase.BlockLogs
 
 def parse(smiles: str | None) -> Chem.Mol | None:
     """The sanitised molecule, or None where RDKit refuses it or there is no atom in it; RDKit's log stays off."""
-    if smiles is None:
+    if smiles is None or not smiles.isascii():  # RDKit would stop reading at the first other letter
         return None
     try:
         with quiet():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rdkit import Chem
 
 # Numbers on the second line of QM9's raw files, after "gdb" and the index, in their order and units.
-QM9_PROPERTIES = tuple("A B C mu alpha homo lumo gap r2 zpve U0 U H G Cv".split())
+QM9_PROPERTIES = ("A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "U0", "U", "H", "G", "Cv")
 
 
 def read_sdf(path: Path) -> Iterator:
