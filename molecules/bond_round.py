@@ -81,7 +81,7 @@ class BondRound:
         self.molecules.add_bond(self.rows[taken], at[taken], order[taken])
         self.bonded |= taken
         self._move(torch.where(self.pending, torch.where(refusal, at, decided), start))
-        self._refuse(refusal, kind)
+        self._refuse(refusal, kind, refusal & (at == start))
         self.pending = refusal & (self.sampler.next_to[self.rows] < self.new)
         if self.sampler.check and self.sampler.flow.stop:
             self._draw_again_if_loose()
@@ -103,11 +103,14 @@ class BondRound:
     def _move(self, next_to: Tensor) -> None:
         self.sampler.next_to[self.rows] = next_to
 
-    def _refuse(self, refusal: Tensor, kind: Tensor) -> None:
-        """Counts refused draws; after all classes, or too many draws, the decision is "no bond"."""
+    def _refuse(self, refusal: Tensor, kind: Tensor, same: Tensor) -> None:
+        """Counts refused draws; after all classes, or too many draws, the decision is "no bond".
+
+        `same`: the decision may be the one that was refused before; elsewhere the count begins anew.
+        """
         self.sampler.rejected[self.rows] += refusal
-        self.tries = torch.where(refusal, self.tries + 1, 0)
-        self.refused &= refusal[:, None]
+        self.tries = torch.where(same, self.tries, 0) + refusal
+        self.refused &= same[:, None]
         self.refused |= refusal[:, None] & torch.nn.functional.one_hot(kind, NO_BOND).bool()
         given_up = refusal & (self.refused.all(1) | (self.tries > TRIES))
         self._move(self.sampler.next_to[self.rows] + given_up)
