@@ -127,6 +127,7 @@ class Sampler:
             if not rows.numel():
                 break
             self._step(rows)
+        self.noise.check(self.draws)
         molecules = PackedMolecules.from_dense(self.molecules.atoms, self.molecules.bonds, self.flow.vocabulary)
         return Generated(molecules, self.rejected.cpu(), self.unattached.cpu())
 
