@@ -66,7 +66,7 @@ def convert(
         "layers": int(config.get("gcn_layer", 3)),
         "decision": "affine",
         "decision_options": options,
-        "batch_norm": "reference" if config.get("is_bn", True) else None,
+        "batch_norm": "reference" if config.get("is_bn", "flow_core.batchNorm.weight" in weights) else None,
         "learn_prior": bool(config.get("learn_prior", False)),
     }
     new = {
