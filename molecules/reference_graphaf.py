@@ -46,7 +46,7 @@ def convert(
 ) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """`(class_path, init_args, state_dict)` of the `GraphAF` that equals an official checkpoint.
 
-    `config` holds the official options (`num_flow_layer`, `nhid`, `nout`, `gcn_layer`, `st_type`, `is_bn`, ...), with or
+    `config` holds the official options (`num_flow_layer`, `nhid`, `nout`, `gcn_layer`, `st_type`, ...), with or
     without `max_size`, `edge_unroll` and `atom_list`; they may also lie under the key `config`.
     """
     config = {**config, **config.get("config", {})}
