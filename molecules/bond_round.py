@@ -41,7 +41,7 @@ class BondRound:
         self.bonded = torch.zeros_like(self.pending)
         self.refused = torch.zeros((rows.shape[0], NO_BOND), dtype=torch.bool, device=rows.device)
         self.tries = torch.zeros_like(rows)  # refusals of the present bond
-        self.again = torch.zeros_like(rows)  # times that all of a new atom's bonds were drawn again
+        self.again = torch.zeros_like(rows)  # refusals, and times that all of a new atom's bonds were drawn again
         self.state = torch.repeat_interleave(count)
         number = torch.arange(self.state.shape[0], device=rows.device) - (count.cumsum(0) - count)[self.state]
         self.to = self.first[self.state] + number
@@ -109,6 +109,7 @@ class BondRound:
         `same`: the decision may be the one that was refused before; elsewhere the count begins anew.
         """
         self.sampler.rejected[self.rows] += refusal
+        self.again += refusal
         self.tries = torch.where(same, self.tries, 0) + refusal
         self.refused &= same[:, None]
         self.refused |= refusal[:, None] & torch.nn.functional.one_hot(kind, NO_BOND).bool()
@@ -118,7 +119,7 @@ class BondRound:
         self.refused.masked_fill_(given_up[:, None], False)
 
     def _draw_again_if_loose(self) -> None:
-        """Starts over where all is decided and the newest atom has no bond, up to `TRIES` times."""
+        """Starts over where all is decided and the newest atom has no bond, until `TRIES` draws came to nothing."""
         bonds = self.molecules.bonds[self.rows, self.new].sum(1, dtype=torch.long)
         done = (self.sampler.next_to[self.rows] >= self.new) & (self.new > 0)
         loose = done & (bonds == 0) & (self.again < TRIES)
