@@ -41,7 +41,7 @@ class BondRound:
         self.bonded = torch.zeros_like(self.pending)
         self.refused = torch.zeros((rows.shape[0], NO_BOND), dtype=torch.bool, device=rows.device)
         self.tries = torch.zeros_like(rows)  # refusals of the present bond
-        self.again = torch.zeros_like(rows)  # times that all of a new atom's bonds were drawn again
+        self.again = torch.zeros_like(rows)  # refusals, and times that all of a new atom's bonds were drawn again
         self.state = torch.repeat_interleave(count)
         number = torch.arange(self.state.shape[0], device=rows.device) - (count.cumsum(0) - count)[self.state]
         self.to = self.first[self.state] + number
@@ -81,7 +81,7 @@ class BondRound:
         self.molecules.add_bond(self.rows[taken], at[taken], order[taken])
         self.bonded |= taken
         self._move(torch.where(self.pending, torch.where(refusal, at, decided), start))
-        self._refuse(refusal, kind)
+        self._refuse(refusal, kind, refusal & (at == start))
         self.pending = refusal & (self.sampler.next_to[self.rows] < self.new)
         if self.sampler.check and self.sampler.flow.stop:
             self._draw_again_if_loose()
@@ -103,11 +103,15 @@ class BondRound:
     def _move(self, next_to: Tensor) -> None:
         self.sampler.next_to[self.rows] = next_to
 
-    def _refuse(self, refusal: Tensor, kind: Tensor) -> None:
-        """Counts refused draws; after all classes, or too many draws, the decision is "no bond"."""
+    def _refuse(self, refusal: Tensor, kind: Tensor, same: Tensor) -> None:
+        """Counts refused draws; after all classes, or too many draws, the decision is "no bond".
+
+        `same`: the decision may be the one that was refused before; elsewhere the count begins anew.
+        """
         self.sampler.rejected[self.rows] += refusal
-        self.tries = torch.where(refusal, self.tries + 1, 0)
-        self.refused &= refusal[:, None]
+        self.again += refusal
+        self.tries = torch.where(same, self.tries, 0) + refusal
+        self.refused &= same[:, None]
         self.refused |= refusal[:, None] & torch.nn.functional.one_hot(kind, NO_BOND).bool()
         given_up = refusal & (self.refused.all(1) | (self.tries > TRIES))
         self._move(self.sampler.next_to[self.rows] + given_up)
@@ -115,7 +119,7 @@ class BondRound:
         self.refused.masked_fill_(given_up[:, None], False)
 
     def _draw_again_if_loose(self) -> None:
-        """Starts over where all is decided and the newest atom has no bond, up to `TRIES` times."""
+        """Starts over where all is decided and the newest atom has no bond, until `TRIES` draws came to nothing."""
         bonds = self.molecules.bonds[self.rows, self.new].sum(1, dtype=torch.long)
         done = (self.sampler.next_to[self.rows] >= self.new) & (self.new > 0)
         loose = done & (bonds == 0) & (self.again < TRIES)

@@ -104,6 +104,9 @@ class GraphAF(nn.Module):
         atoms, bonds = to_dense(batch)
         if atoms.shape[1] > self.max_atoms:
             raise ValueError(f"a molecule of {atoms.shape[1]} atoms, the model's largest is {self.max_atoms}")
+        place = torch.arange(atoms.shape[1], device=bonds.device)
+        if bool((bonds.bool() & (place[:, None] - place > self.window)).any()):
+            raise ValueError(f"a bond spans more than {self.window} places, the model's window: reorder the atoms")
         return expand(atoms, bonds, self.vocabulary, self.window, self.stop)
 
     def conditioner_device(self) -> torch.device:
@@ -113,7 +116,7 @@ class GraphAF(nn.Module):
         """Properties (B, P) in units of the training data's spread."""
         if not self.properties:
             return None
-        if context is None or context.shape[1] != len(self.properties):
+        if context is None or context.ndim != 2 or context.shape[1] != len(self.properties):
             got = "none" if context is None else tuple(context.shape)
             raise ValueError(f"expected properties {', '.join(self.properties)} of every molecule, got {got}")
         return (context - self.property_mean) / self.property_std
@@ -169,4 +172,6 @@ class GraphAF(nn.Module):
         prefixes = x if isinstance(x, Prefixes) else self.expand(x)
         noise = placed(prefixes, atoms, edges, self.max_atoms)
         sampler = Sampler(self, prefixes.molecules, context, noise=noise, check=False)
+        if not self.stop:  # such a model cannot say where it ends: the noise ends there
+            sampler.largest = torch.bincount(prefixes.atoms.molecule, minlength=prefixes.molecules)
         return sampler.run()

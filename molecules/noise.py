@@ -31,6 +31,9 @@ class FreshNoise:
         """For the bond from atom `new` to atom `to` of each of the molecules `rows`, their `draw`-th of all."""
         return self._draw(rows.shape[0], self.classes[1])
 
+    def check(self, draws: Tensor) -> None:
+        """Raises a ValueError if there was not enough for the numbers of draws of bonds that counted."""
+
 
 class GivenNoise:
     """Noise that was written down: `atoms` (B, N, K) by place, `edges` by number of the draw, redraws included.
@@ -47,9 +50,12 @@ class GivenNoise:
         return self._atoms[rows, place]
 
     def edges(self, rows: Tensor, new: Tensor, to: Tensor, draw: Tensor) -> Tensor:
-        if int(draw.max()) >= self._edges.shape[1]:
-            raise ValueError(f"the noise holds {self._edges.shape[1]} draws of bonds a molecule, more are needed")
-        return self._edges[rows, draw]
+        return self._edges[rows, draw.clamp_max(self._edges.shape[1] - 1)]  # bonds drawn ahead may never count
+
+    def check(self, draws: Tensor) -> None:
+        given, needed = self._edges.shape[1], int(draws.max())
+        if needed > given:
+            raise ValueError(f"the noise holds {given} draws of bonds a molecule, {needed} were needed")
 
 
 class PlacedNoise(GivenNoise):
@@ -57,6 +63,9 @@ class PlacedNoise(GivenNoise):
 
     def edges(self, rows: Tensor, new: Tensor, to: Tensor, draw: Tensor) -> Tensor:
         return self._edges[rows, new, to]
+
+    def check(self, draws: Tensor) -> None:
+        pass
 
 
 def placed(prefixes: Prefixes, atoms: Tensor, edges: Tensor, max_atoms: int) -> PlacedNoise:

@@ -187,7 +187,7 @@ def permute(atoms: Tensor, bonds: Tensor, order: Tensor) -> tuple[Tensor, Tensor
 
 def to_batch(atoms: Tensor, bonds: Tensor, properties: Tensor | None = None) -> Batch:
     """Dense molecules as a PyG batch: `x` atom classes, `edge_index` both directions, `edge_attr` bond classes, `y`
-    properties, and `num_molecules`. The order of atoms is kept."""
+    properties, `batch` and `ptr`. The order of atoms is kept."""
     present = atoms >= 0
     sizes = present.sum(1)
     ptr = torch.cat((sizes.new_zeros(1), sizes.cumsum(0)))

@@ -80,10 +80,9 @@ class Events:
 
 def events_of(atoms: Tensor, bonds: Tensor) -> Events:
     """Events of molecules in generation order: `atoms` (B, N) classes with -1 for padding, `bonds` (B, N, N) orders."""
-    n = atoms.shape[1]
     happens = torch.cat(((atoms >= 0)[:, :, None], bonds.tril(-1) > 0), dim=2)  # column 0: the atom, 1 + j: bond to j
     molecule, new, column = happens.nonzero(as_tuple=True)
-    count = happens.reshape(-1, n * (n + 1)).sum(1)
+    count = happens.sum((1, 2))
     index = torch.arange(molecule.shape[0], device=atoms.device) - (count.cumsum(0) - count)[molecule]
     return Events(molecule, new, column - 1, index, count)
 

@@ -46,8 +46,8 @@ def convert(
 ) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """`(class_path, init_args, state_dict)` of the `GraphAF` that equals an official checkpoint.
 
-    `config` holds the official options (`num_flow_layer`, `nhid`, `nout`, `gcn_layer`, `st_type`, `is_bn`, ...), with
-    or without `max_size`, `edge_unroll` and `atom_list`; they may also lie under the key `config`.
+    `config` holds the official options (`num_flow_layer`, `nhid`, `nout`, `gcn_layer`, `st_type`, ...), with or
+    without `max_size`, `edge_unroll` and `atom_list`; they may also lie under the key `config`.
     """
     config = {**config, **config.get("config", {})}
     weights = {name.removeprefix("module."): torch.as_tensor(value) for name, value in state_dict.items()}
@@ -66,7 +66,7 @@ def convert(
         "layers": int(config.get("gcn_layer", 3)),
         "decision": "affine",
         "decision_options": options,
-        "batch_norm": "reference" if config.get("is_bn", True) else None,
+        "batch_norm": "reference" if config.get("is_bn", "flow_core.batchNorm.weight" in weights) else None,
         "learn_prior": bool(config.get("learn_prior", False)),
     }
     new = {

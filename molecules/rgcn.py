@@ -63,7 +63,7 @@ class CountedBatchNorm(nn.BatchNorm1d):
             with torch.no_grad():
                 self.num_batches_tracked += 1
                 self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-                self.running_var.lerp_((var * total / (total - 1)).to(self.running_var), self.momentum)
+                self.running_var.lerp_((var * total / (total - 1).clamp_min(1)).to(self.running_var), self.momentum)
         else:
             mean, var = self.running_mean, self.running_var
         scale = self.weight * (var + self.eps).rsqrt()

@@ -98,6 +98,7 @@ class Sampler:
         classes = flow.atom_decision.classes, flow.edge_decision.classes
         self.noise = FreshNoise(classes, self.device, generator) if noise is None else noise
         self.molecules = GrowingMolecules(n, self.max_atoms, flow.vocabulary.valences, self.device)
+        self.largest = torch.full((n,), self.max_atoms, device=self.device)
         self.next_to = torch.zeros(n, dtype=torch.long, device=self.device)  # next atom the newest may be bonded to
         self.draws = torch.zeros(n, dtype=torch.long, device=self.device)
         self.rejected = torch.zeros(n, dtype=torch.long, device=self.device)
@@ -127,6 +128,7 @@ class Sampler:
             if not rows.numel():
                 break
             self._step(rows)
+        self.noise.check(self.draws)
         molecules = PackedMolecules.from_dense(self.molecules.atoms, self.molecules.bonds, self.flow.vocabulary)
         return Generated(molecules, self.rejected.cpu(), self.unattached.cpu())
 
@@ -148,7 +150,7 @@ class Sampler:
 
     def _atoms(self, rows: Tensor, idle: Tensor, graphs: StateGraphs, encoded: Encoded) -> None:
         """Draws the next atom, or STOP, of the molecules `rows[idle]`, all of whose bonds are decided."""
-        full = self.molecules.size[rows[idle]] >= self.max_atoms
+        full = self.molecules.size[rows[idle]] >= self.largest[rows[idle]]
         self.active[rows[idle[full]]] = False
         idle = idle[~full]
         if not idle.numel():
@@ -160,12 +162,15 @@ class Sampler:
         left = torch.arange(of.shape[0], device=self.device)
         for _ in range(TRIES):
             noise = self.noise.atoms(of[left], self.molecules.size[of[left]])
-            chosen[left] = self.flow.atom_decision.decode(params[left], noise, self.temperature).argmax(1)
+            scores = self.flow.atom_decision.decode(params[left], noise, self.temperature)
+            chosen[left] = scores.argmax(1)
             refused = self._refused_atoms(of[left], chosen[left])
             self.rejected[of[left]] += refused
-            left = left[refused]
+            left, scores = left[refused], scores[refused]
             if not left.numel():
                 break
+        if self.flow.stop:  # what is refused again and again, at temperature 0 say: the likeliest atom instead
+            chosen[left] = scores[:, :-1].argmax(1)
         self._add(of, chosen)
 
     def _stops(self, classes: Tensor) -> Tensor:

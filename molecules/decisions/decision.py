@@ -72,10 +72,10 @@ class ContinuousDecision(Decision):
         """`y` (E, K)."""
         raise NotImplementedError
 
-    def dequantize(self, target: Tensor, u: Tensor | None = None) -> Tensor:
-        """`y` of classes (E,), -1 for none of them; `u` (E, K) is drawn if it is not given."""
+    def dequantize(self, target: Tensor, u: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """`y` of classes (E,), -1 for none of them; `u` (E, K) is drawn, in the given precision, if it is not given."""
         onehot = F.one_hot(target.clamp_min(0), self.classes) * (target >= 0)[:, None]
-        u = torch.rand(onehot.shape, device=target.device) if u is None else u
+        u = torch.rand(onehot.shape, dtype=dtype, device=target.device) if u is None else u
         return onehot + self.dequantization * u
 
     def log_density(self, z: Tensor, ladj: Tensor) -> Tensor:
@@ -87,7 +87,8 @@ class ContinuousDecision(Decision):
 
     def log_prob(self, params, target):
         with autocast_off(params):
-            z, ladj = self.transform(at_least_float32(params), self.dequantize(target))
+            params = at_least_float32(params)
+            z, ladj = self.transform(params, self.dequantize(target, dtype=params.dtype))
             return self.log_density(z, ladj) + self.classes * math.log(self.dequantization)
 
     def prior_scale(self) -> Tensor | float:
@@ -95,8 +96,10 @@ class ContinuousDecision(Decision):
 
     def encode(self, params, target):
         with autocast_off(params):
-            return self.transform(at_least_float32(params), self.dequantize(target))[0] / self.prior_scale()
+            params = at_least_float32(params)
+            return self.transform(params, self.dequantize(target, dtype=params.dtype))[0] / self.prior_scale()
 
     def decode(self, params, noise, temperature=1.0):
         with autocast_off(params):
-            return self.invert(at_least_float32(params), noise * temperature * self.prior_scale())
+            params = at_least_float32(params)
+            return self.invert(params, noise.to(params) * temperature * self.prior_scale())

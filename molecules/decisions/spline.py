@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -83,7 +85,7 @@ class SplineDecision(ContinuousDecision):
 
     def transform(self, params, y):
         z, ladj = self.couplings((y - self.centre) * self.stretch, params)
-        return z, ladj + self.classes * torch.log(torch.tensor(self.stretch, dtype=ladj.dtype, device=ladj.device))
+        return z, ladj + self.classes * math.log(self.stretch)
 
     def invert(self, params, z):
         return self.couplings.generate(z, params) / self.stretch + self.centre
