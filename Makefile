@@ -31,7 +31,7 @@ $(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/pip
 	@touch $@
 
 $(VENV)/.test-installed: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install -q -e '.[images,pointclouds,tabular,test]'
+	$(BIN)/pip install -q -e '.[images,pointclouds,molecules,tabular,test]'
 	@touch $@
 
 clean:

@@ -1,0 +1,209 @@
+"""A function of a molecule over many molecules: in chunks, in several processes, with a progress bar.
+
+Results come in the order of the input. What a function raises is caught and told with the molecule it happened on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import pickle
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+
+from flowsuite.molecules.smiles import parse, quiet
+
+CHUNK = 200  # molecules sent to a worker at a time
+Molecule = str | Chem.Mol | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A function raised `error` on `smiles`, number `index` of the list."""
+
+    index: int
+    smiles: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"molecule {self.index} ({self.smiles}): {self.error}"
+
+
+@dataclass
+class Scores:
+    """Values of a scalar function, NaN where there is none.
+
+    Attributes:
+        values: float64 (molecules,).
+        invalid: how many SMILES were no molecules.
+        nans: for how many molecules the function returned NaN.
+        failures: where it raised.
+    """
+
+    values: np.ndarray
+    invalid: int = 0
+    nans: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """One line: how many values, and what became of the others, with the first example."""
+        counts = [f"{int(np.isfinite(self.values).sum())} of {len(self.values)} scored"]
+        counts += [f"{self.invalid} invalid"] if self.invalid else []
+        counts += [f"{self.nans} NaN"] if self.nans else []
+        counts += [f"{len(self.failures)} failed, first: {self.failures[0]}"] if self.failures else []
+        return ", ".join(counts)
+
+
+def map_molecules(
+    function: Callable[[Chem.Mol], Any],
+    smiles: Sequence[Molecule],
+    workers: int = 0,
+    progress: str = "",
+) -> list[Any]:
+    """`function(mol)` of each molecule, given as SMILES or as RDKit's object; None for those that are no molecules.
+
+    Args:
+        function: with `workers`, something that pickle can send: a function at the top of a module, a `partial` of one.
+        smiles: any number of them.
+        workers: processes; 0 for this process. A script that asks for some needs `if __name__ == "__main__":`.
+        progress: what the progress bar says; none if empty.
+
+    Raises:
+        ValueError: `function` raised; the message names the first molecule it happened on.
+    """
+    values, failures, _ = run(function, smiles, workers, progress)
+    if failures:
+        raise ValueError(f"{name_of(function)} failed on {failures[0]}")
+    return values
+
+
+def score_molecules(
+    function: Callable[[Chem.Mol], float],
+    smiles: Sequence[Molecule],
+    workers: int = 0,
+    progress: str = "",
+) -> Scores:
+    """A scalar function of each molecule, with everything that went wrong counted rather than raised.
+
+    Args: those of `map_molecules`.
+    """
+    values, failures, invalid = run(Scalar(function), smiles, workers, progress)
+    failed = {failure.index for failure in failures}
+    scores = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+    nans = int(np.isnan(scores).sum()) - invalid - len(failed)
+    return Scores(scores, invalid, nans, failures)
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """`function` with its result made a float, so that a wrong type fails where the molecule is known."""
+
+    function: Callable[[Chem.Mol], float]
+
+    def __call__(self, mol: Chem.Mol) -> float:
+        return float(self.function(mol))
+
+
+def run(
+    function: Callable, smiles: Sequence[Molecule], workers: int = 0, progress: str = ""
+) -> tuple[list[Any], list[Failure], int]:
+    """`(values, failures, number of SMILES that are no molecules)`; a value is None where there is none."""
+    if workers < 0:
+        raise ValueError(f"workers must be 0 or more, got {workers}")
+    smiles = as_list(smiles)
+    starts = range(0, len(smiles), CHUNK)
+    chunks = [smiles[start : start + CHUNK] for start in starts]
+    values, failures, invalid = [], [], 0
+    workers = min(workers, len(chunks))
+    results = in_processes(function, chunks, workers) if workers else (run_chunk(function, c) for c in chunks)
+    with contextlib.closing(results), bar(progress, len(smiles)) as advance:
+        for start, chunk, (found, errors, unparsed) in zip(starts, chunks, results, strict=True):
+            values += found
+            failures += [Failure(start + i, as_text(chunk[i]), error) for i, error in errors]
+            invalid += unparsed
+            advance(len(chunk))
+    return values, failures, invalid
+
+
+def as_list(smiles: Iterable[Molecule]) -> list[Molecule]:
+    """A list of molecules; one string, which would be taken for many of one letter, is refused."""
+    if isinstance(smiles, str):
+        raise TypeError(f"expected a list of SMILES, got one string, {smiles[:40]!r}")
+    return list(smiles)
+
+
+def as_text(molecule: Molecule) -> str:
+    return Chem.MolToSmiles(molecule) if isinstance(molecule, Chem.Mol) else str(molecule)
+
+
+def run_chunk(function: Callable, smiles: list[Molecule]) -> tuple[list[Any], list[tuple[int, str]], int]:
+    """Values, errors by place in the chunk, and how many were no molecules."""
+    values, errors, invalid = [], [], 0
+    for i, text in enumerate(smiles):
+        value, mol = None, text if isinstance(text, Chem.Mol) else parse(text)
+        if mol is None:
+            invalid += 1
+        else:
+            try:
+                with quiet():
+                    value = function(mol)
+            except Exception as error:
+                errors.append((i, f"{type(error).__name__}: {' '.join(str(error).split())}"))
+        values.append(value)
+    return values, errors, invalid
+
+
+def in_processes(function: Callable, chunks: list[list[Molecule]], workers: int) -> Iterator[tuple]:
+    """`run_chunk` of each chunk, in order."""
+    check_picklable(function)
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    pool = ProcessPoolExecutor(workers, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    try:
+        for future in [pool.submit(run_chunk, function, chunk) for chunk in chunks]:
+            yield future.result()
+    except BrokenProcessPool:
+        raise RuntimeError(
+            f"a worker process died while computing {name_of(function)}: out of memory, or a script without "
+            'if __name__ == "__main__"; workers=0 computes in this process'
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def check_picklable(function: Callable) -> None:
+    try:
+        pickle.dumps(function)
+    except Exception as error:
+        raise ValueError(
+            f"{name_of(function)} cannot be sent to worker processes ({error}): "
+            "define it at the top of a module, or use workers=0"
+        ) from None
+
+
+def name_of(function: Callable) -> str:
+    inner = getattr(function, "function", getattr(function, "func", function))
+    return getattr(inner, "__name__", type(inner).__name__)
+
+
+@contextlib.contextmanager
+def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, as a function to call with the number of items done; none if `what` is ''."""
+    if not what:
+        yield lambda n: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda n: shown.advance(task, n)

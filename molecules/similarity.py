@@ -1,0 +1,61 @@
+"""Tanimoto similarities of many fingerprints at once: bit matrices multiplied block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ROWS, COLUMNS = 1024, 8192  # molecules of a block of the similarity matrix
+
+
+def unpack(packed: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
+    """Rows of packed bits (n, bits / 8) as float32 (n, bits)."""
+    return torch.from_numpy(np.unpackbits(packed, axis=-1)).to(device, torch.float32)
+
+
+def similarity(a: Tensor, b: Tensor) -> Tensor:
+    """Tanimoto similarities (n, m) in float64 of bits (n, bits) and (m, bits); two rows without bits are alike."""
+    both = (a @ b.T).double()
+    either = a.sum(1, dtype=torch.float64)[:, None] + b.sum(1, dtype=torch.float64) - both
+    return torch.where(either > 0, both / either, 1.0)
+
+
+def blocks(a: np.ndarray, b: np.ndarray, device: str | torch.device = "cpu") -> Iterator[tuple[slice, slice, Tensor]]:
+    """`(rows, columns, similarities of these)` of two sets of packed bits, block by block."""
+    for left in range(0, len(a), ROWS):
+        rows = slice(left, min(left + ROWS, len(a)))
+        bits = unpack(a[rows], device)
+        for top in range(0, len(b), COLUMNS):
+            columns = slice(top, min(top + COLUMNS, len(b)))
+            yield rows, columns, similarity(bits, unpack(b[columns], device))
+
+
+def nearest(a: np.ndarray, b: np.ndarray, device: str | torch.device = "cpu") -> np.ndarray:
+    """Of each row of `a` its largest similarity to a row of `b`, (n,)."""
+    best = torch.zeros(len(a), dtype=torch.float64, device=device)
+    for rows, _, found in blocks(a, b, device):
+        best[rows] = torch.maximum(best[rows], found.amax(1))
+    return best.cpu().numpy()
+
+
+def nearest_other(a: np.ndarray, device: str | torch.device = "cpu") -> np.ndarray:
+    """Of each row its largest similarity to another row, (n,); 0 for a row alone."""
+    best = torch.zeros(len(a), dtype=torch.float64, device=device)
+    for rows, columns, found in blocks(a, a, device):
+        places = torch.arange(rows.start, rows.stop, device=device)
+        same = places[:, None] == torch.arange(columns.start, columns.stop, device=device)
+        best[rows] = torch.maximum(best[rows], found.masked_fill(same, 0.0).amax(1))
+    return best.cpu().numpy()
+
+
+def mean_powers(a: np.ndarray, device: str | torch.device = "cpu") -> tuple[np.ndarray, np.ndarray]:
+    """Of each row the mean similarity to all rows, itself included, and the mean squared similarity: (n,) each."""
+    first, second = (torch.zeros(len(a), dtype=torch.float64, device=device) for _ in range(2))
+    for rows, _, found in blocks(a, a, device):
+        first[rows] += found.sum(1)
+        second[rows] += found.square_().sum(1)
+    count = max(len(a), 1)
+    return (first / count).cpu().numpy(), (second / count).cpu().numpy()
