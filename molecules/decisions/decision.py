@@ -85,9 +85,9 @@ class ContinuousDecision(Decision):
         v = self.prior_log_var
         return ladj - 0.5 * (z.square() * (-v).exp() + v + LOG_2PI).sum(1)
 
-    def log_prob(self, params, target):
+    def log_prob(self, params, target, u=None):
         with autocast_off(params):
-            z, ladj = self.transform(at_least_float32(params), self.dequantize(target))
+            z, ladj = self.transform(at_least_float32(params), self.dequantize(target, u))
             return self.log_density(z, ladj) + self.classes * math.log(self.dequantization)
 
     def prior_scale(self) -> Tensor | float:
