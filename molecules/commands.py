@@ -7,6 +7,10 @@ import importlib
 
 # command -> (what it does, module with `main(argv) -> int | None`)
 COMMANDS = {
+    "encode": (
+        "a file of molecules to packed graphs, with a report of what is lost",
+        "flowsuite.molecules.encode_command",
+    ),
     "evaluate": ("every metric of a file of SMILES, against data", "flowsuite.molecules.evaluate"),
 }
 

@@ -10,10 +10,12 @@ import math
 import multiprocessing
 import pickle
 import signal
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from flowsuite.molecules.smiles import parse, quiet
 
 CHUNK = 200  # molecules sent to a worker at a time
 Molecule = str | Chem.Mol | None
+AHEAD = 8  # chunks that wait for each worker
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,8 @@ def run(
     chunks = [smiles[start : start + CHUNK] for start in starts]
     values, failures, invalid = [], [], 0
     workers = min(workers, len(chunks))
-    results = in_processes(function, chunks, workers) if workers else (run_chunk(function, c) for c in chunks)
+    work = partial(run_chunk, function)
+    results = in_processes(work, chunks, workers, function) if workers else (work(chunk) for chunk in chunks)
     with contextlib.closing(results), bar(progress, len(smiles)) as advance:
         for start, chunk, (found, errors, unparsed) in zip(starts, chunks, results, strict=True):
             values += found
@@ -161,15 +165,30 @@ def run_chunk(function: Callable, smiles: list[Molecule]) -> tuple[list[Any], li
     return values, errors, invalid
 
 
-def in_processes(function: Callable, chunks: list[list[Molecule]], workers: int) -> Iterator[tuple]:
-    """`run_chunk` of each chunk, in order."""
+def in_processes(
+    work: Callable[[Any], Any], chunks: Iterable[Any], workers: int, function: Callable | None = None
+) -> Iterator[Any]:
+    """`work(chunk)` of each chunk, in order, computed a few chunks ahead of what has been taken.
+
+    Args:
+        work: something that pickle can send.
+        chunks: read as they are needed.
+        workers: processes.
+        function: what messages name; `work` if None.
+    """
+    function = function or work
     check_picklable(function)
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     pool = ProcessPoolExecutor(workers, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    waiting = deque()
     try:
-        for future in [pool.submit(run_chunk, function, chunk) for chunk in chunks]:
-            yield future.result()
+        for chunk in chunks:
+            waiting.append(pool.submit(work, chunk))
+            if len(waiting) > AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     except BrokenProcessPool:
         raise RuntimeError(
             f"a worker process died while computing {name_of(function)}: out of memory, or a script without "
@@ -195,8 +214,8 @@ def name_of(function: Callable) -> str:
 
 
 @contextlib.contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, as a function to call with the number of items done; none if `what` is ''."""
+def bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, as a function to call with the number of items done; nothing is shown if `what` is ''."""
     if not what:
         yield lambda n: None
         return

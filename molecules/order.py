@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 
+TRIES = 500  # orders drawn for a molecule before giving up; those whose orders hardly ever fit are not encoded
+
+
 def bfs_order(adjacency: Tensor, priority: Tensor, root: Tensor) -> Tensor:
     """Breadth-first order from `root`, neighbours visited by increasing `priority`.
 
@@ -58,7 +61,7 @@ def bond_spans(adjacency: Tensor, order: Tensor) -> Tensor:
 
 
 def draw_orders(
-    adjacency: Tensor, sizes: Tensor, window: int, tries: int = 50, generator: torch.Generator | None = None
+    adjacency: Tensor, sizes: Tensor, window: int, tries: int = TRIES, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
     """Random breadth-first orders in which no bond spans more than `window` places.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from flowsuite.core.training.files import load_npz, write_npz
-from flowsuite.molecules.order import draw_orders
+from flowsuite.molecules.order import TRIES, draw_orders
 from flowsuite.molecules.vocabulary import Vocabulary
 
 FORMAT = 1
@@ -137,10 +137,11 @@ class PackedMolecules:
         joined = (torch.cat([getattr(part, name) for part in parts]) for name in fields)
         return cls(parts[0].vocabulary, *joined, names=parts[0].names)
 
-    def save(self, path: Path) -> None:
-        """Writes an .npz."""
+    def save(self, path: Path, **more: np.ndarray) -> None:
+        """Writes an .npz, with more arrays in it if given."""
         write_npz(
             path,
+            **more,
             format=np.array(FORMAT),
             vocabulary=np.array(self.vocabulary.names),
             atoms=self.atoms.numpy(),
@@ -154,7 +155,11 @@ class PackedMolecules:
     @classmethod
     def load(cls, path: Path) -> PackedMolecules:
         """Reads what `save` wrote."""
-        arrays = load_npz(path)
+        return cls.from_arrays(load_npz(path), path)
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], path: object) -> PackedMolecules:
+        """From the arrays of a file that `save` wrote; `path` is for messages."""
         wanted = {"format", "vocabulary", "atoms", "sizes", "bonds", "n_bonds", "properties", "names"}
         missing = wanted - set(arrays)
         if missing or int(arrays["format"]) != FORMAT:
@@ -221,7 +226,7 @@ def ordered_batch(
     """
     atoms, bonds = packed.dense(indices)
     order, draws = draw_orders(bonds > 0, packed.sizes[indices], window, generator=generator)
-    stuck = (draws > 50).nonzero()
+    stuck = (draws > TRIES).nonzero()
     if stuck.numel():
         index = int(torch.as_tensor(indices)[stuck[0, 0]])
         raise ValueError(

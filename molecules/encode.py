@@ -1,0 +1,277 @@
+"""Files of molecules to packed graphs, in several processes, with a report of what was left out and what was lost."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flowsuite.core.training.files import load_npz
+from flowsuite.molecules.chemistry import LARGEST, EncodingError
+from flowsuite.molecules.encoder import Encoder, Preparation, count_atoms
+from flowsuite.molecules.encoding_report import EncodingReport, Tally
+from flowsuite.molecules.mapping import bar, in_processes
+from flowsuite.molecules.packed import PackedMolecules
+from flowsuite.molecules.properties import PROPERTIES, property_function
+from flowsuite.molecules.readers import Record, read_records
+from flowsuite.molecules.vocabulary import ELEMENTS, Vocabulary, atom_name
+from flowsuite.molecules.windows import fitting_window
+
+CHUNK = 500  # records sent to a worker at a time
+
+
+@dataclass
+class EncodedMolecules:
+    """Encoded data.
+
+    Attributes:
+        packed: the graphs.
+        smiles: canonical, without stereochemistry, of what was encoded.
+        records: (M,) number of the record, from 0, that each comes from.
+        report: what happened.
+    """
+
+    packed: PackedMolecules
+    smiles: list[str]
+    records: Tensor
+    report: EncodingReport
+
+    def save(self, path: str | Path) -> None:
+        """Writes an .npz that `PackedMolecules.load` reads too."""
+        text = np.frombuffer("\n".join(self.smiles).encode(), np.uint8)
+        self.packed.save(
+            Path(path), smiles=text, records=self.records.numpy(), report=np.array(self.report.to_json(), dtype=str)
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> EncodedMolecules:
+        """Reads what `save` wrote."""
+        arrays = load_npz(path)
+        packed = PackedMolecules.from_arrays(arrays, path)
+        missing = {"smiles", "records", "report"} - set(arrays)
+        if missing:
+            raise ValueError(f"{path} holds no {', '.join(sorted(missing))}: encode the molecules again")
+        smiles = arrays["smiles"].tobytes().decode().split("\n") if len(packed) else []
+        if not len(smiles) == len(arrays["records"]) == len(packed):
+            raise ValueError(f"{path}: its molecules, SMILES and records do not belong together")
+        report = EncodingReport.from_json(str(arrays["report"]))
+        return cls(packed, smiles, torch.from_numpy(arrays["records"]), report)
+
+
+def encode_records(
+    records: Iterable[Record],
+    vocabulary: Vocabulary,
+    max_atoms: int = 0,
+    window: int = 12,
+    *,
+    on_error: str = "skip",
+    neutralize: bool = False,
+    largest_fragment: bool = False,
+    drop_charges: bool = False,
+    properties: Sequence[str] = (),
+    check_every: int = 1,
+    workers: int = 0,
+    progress: str = "",
+    source: str = "data",
+) -> EncodedMolecules:
+    """Graphs of records.
+
+    Args:
+        records: see `read_records`.
+        vocabulary: of the atoms; what has others is left out.
+        max_atoms: what has more heavy atoms is left out; 0: 255.
+        window: W, what has (almost) no breadth-first order in which all bonds span at most W places is left out.
+        on_error: "skip" leaves out and counts what cannot be encoded, "stop" raises.
+        neutralize, largest_fragment, drop_charges: see `Preparation`.
+        properties: names of columns of the data, or else of `PROPERTIES`, to keep with each molecule.
+        check_every: decode every so many-th molecule again; 0: none.
+        workers: processes; 0 for this one.
+        progress: what the progress bar says; none if empty.
+        source: name of the data, for messages.
+
+    Raises:
+        ValueError: a wrong option, nothing could be encoded, or with "stop" a molecule could not.
+    """
+    if on_error not in ("skip", "stop"):
+        raise ValueError(f'on_error must be "skip" or "stop", got {on_error!r}')
+    if not 0 <= max_atoms <= LARGEST or window < 1 or check_every < 0:
+        raise ValueError(
+            f"expected 0 <= max_atoms <= {LARGEST}, window >= 1, check_every >= 0, got {max_atoms}, {window}, {check_every}"
+        )
+    records = iter(records)
+    first = list(islice(records, 1))
+    wanted = resolve(properties, first[0].properties if first else {}, source)
+    preparation = Preparation(neutralize, largest_fragment, drop_charges)
+    encoder = Encoder(vocabulary, max_atoms, preparation, wanted, check_every)
+    report = EncodingReport(source, vocabulary.names, window=window)
+    kept, lines = collect(encoder, chain(first, records), report, on_error, workers, progress)
+    values = torch.tensor([each.properties for _, each in kept]).reshape(len(kept), len(wanted))
+    graphs = (
+        (np.frombuffer(each.atoms, np.uint8), np.frombuffer(each.bonds, np.uint8).reshape(-1, 3)) for _, each in kept
+    )
+    packed = PackedMolecules.from_graphs(graphs, vocabulary, values, [name for name, _ in wanted])
+    fits, report.misfits = fitting_window(packed, window)
+    for i in (~fits).nonzero()[:, 0].tolist():
+        number, each = kept[i]
+        refuse(report, on_error, lines[i], each.smiles, EncodingError("window", f"no order within {window} places"))
+    chosen = fits.nonzero()[:, 0]
+    packed, kept, lines = packed[chosen], [kept[i] for i in chosen.tolist()], [lines[i] for i in chosen.tolist()]
+    summarize(report, [each for _, each in kept], lines, packed)
+    if not kept:
+        raise ValueError(f"no molecule to train on: {report.summary()}{first_examples(report)}")
+    return EncodedMolecules(packed, [e.smiles for _, e in kept], torch.tensor([n for n, _ in kept]), report)
+
+
+def resolve(names: Sequence[str], given: dict[str, float], source: str) -> tuple[tuple[str, bool], ...]:
+    """Whether each property stands in the data or is to be computed."""
+    for name in names:
+        if name not in given and name not in PROPERTIES:
+            columns = f"; {source} has {', '.join(given)}" if given else ""
+            try:
+                property_function(name)
+            except ValueError as error:
+                raise ValueError(f"{error}{columns}") from None
+    return tuple((name, name in given) for name in names)
+
+
+def in_chunks(work: Callable, records: Iterable[Record], workers: int) -> Iterator[tuple[list[Record], Any]]:
+    """`(records, work((number of the first, records)))` chunk by chunk; in this process if there is only one."""
+    if workers < 0:
+        raise ValueError(f"workers must be 0 or more, got {workers}")
+    records = iter(records)
+    ahead = [list(islice(records, CHUNK)), list(islice(records, CHUNK))]
+    chunks = chain(ahead, iter(lambda: list(islice(records, CHUNK)), []))
+    held: list[list[Record]] = []
+
+    def numbered() -> Iterator[tuple[int, list[Record]]]:
+        first = 0
+        for chunk in chunks:
+            held.append(chunk)
+            yield first, chunk
+            first += len(chunk)
+
+    results = in_processes(work, numbered(), workers) if workers and ahead[1] else map(work, numbered())
+    for result in results:
+        yield held.pop(0), result
+
+
+def collect(encoder, records, report, on_error, workers, progress) -> tuple[list, list[tuple[int, str]]]:
+    """`(number of the record, Encoded)` of all that can be encoded, and `(line, SMILES as written)` of each."""
+    kept, lines = [], []
+    outcomes = in_chunks(encoder.chunk, records, workers)
+    with closing(outcomes), bar(progress, None) as advance:
+        for chunk, found in outcomes:
+            for record, outcome in zip(chunk, found, strict=True):
+                if isinstance(outcome, EncodingError):
+                    refuse(report, on_error, (record.line, record.smiles), record.smiles, outcome)
+                else:
+                    kept.append((report.total, outcome))
+                    lines.append((record.line, record.smiles))
+                report.total += 1
+            advance(len(chunk))
+    return kept, lines
+
+
+def refuse(report: EncodingReport, on_error: str, line: tuple[int, str | None], smiles, error: EncodingError) -> None:
+    if on_error == "stop":
+        raise ValueError(f"{report.source}, line {line[0]}: {line[1] or smiles or '(nothing)'}: {error}")
+    report.skip(error.reason, *line, error.detail)
+
+
+def summarize(report: EncodingReport, kept: list, lines: list[tuple[int, str]], packed: PackedMolecules) -> None:
+    """The counts of what was encoded."""
+    for each, (line, smiles) in zip(kept, lines, strict=True):
+        for loss in each.losses:
+            report.losses.setdefault(loss, Tally()).add(line, smiles)
+        if each.again != "":
+            report.check(line, smiles, each.smiles, each.again)
+    report.encoded = len(kept)
+    report.distinct = len({each.smiles for each in kept})
+    sizes, counts = packed.sizes.unique(return_counts=True)
+    report.sizes = dict(zip(sizes.tolist(), counts.tolist(), strict=True))
+
+
+def first_examples(report: EncodingReport) -> str:
+    found = [tally.examples[0] for _, tally in report.by_count(report.skipped)[:1] if tally.examples]
+    return "".join(f"; first: line {line}: {smiles} {detail}".rstrip() for line, smiles, detail in found)
+
+
+def collect_vocabulary(
+    records: Iterable[Record],
+    min_share: float = 1e-4,
+    max_atoms: int = 0,
+    preparation: Preparation | None = None,
+    workers: int = 0,
+    progress: str = "",
+) -> tuple[Vocabulary, list[tuple[str, int]]]:
+    """The atom classes of the data, the most frequent first, and `(class, molecules with it)` of those left out.
+
+    Args:
+        records: see `read_records`.
+        min_share: classes that fewer of the molecules have are left out, as are elements nothing is known about.
+        max_atoms, preparation: as when the records are encoded.
+        workers, progress: see `encode_records`.
+    """
+    counts, total = Counter(), 0
+    outcomes = in_chunks(partial(count_atoms, preparation or Preparation(), max_atoms), records, workers)
+    with closing(outcomes), bar(progress, None) as advance:
+        for chunk, (found, molecules) in outcomes:
+            counts.update(found)
+            total += molecules
+            advance(len(chunk))
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    known = [atom for atom, count in ordered if atom[0] in ELEMENTS and count >= min_share * total]
+    if not known:
+        raise ValueError("an automatic vocabulary needs at least one molecule that can be encoded, got none")
+    dropped = [(atom_name(*atom), count) for atom, count in ordered if atom not in set(known)]
+    return Vocabulary([atom_name(*atom) for atom in known]), dropped
+
+
+def encode_file(
+    path: str | Path,
+    vocabulary: Vocabulary | Sequence[str] | str = "auto",
+    max_atoms: int = 0,
+    window: int = 12,
+    *,
+    column: str | None = None,
+    layout: str | None = None,
+    where: tuple[str, str] | None = None,
+    min_share: float = 1e-4,
+    **options,
+) -> EncodedMolecules:
+    """Graphs of the molecules of a file.
+
+    Args:
+        path, column, layout, where: see `read_records`.
+        vocabulary: class names, a preset, or "auto": the classes in the data, see `collect_vocabulary`.
+        max_atoms, window, options: see `encode_records`.
+        min_share: of "auto".
+    """
+    read = partial(read_records, path, column, layout, where)
+    dropped: list[tuple[str, int]] = []
+    if vocabulary == "auto":
+        flags = {key: options.get(key, False) for key in ("neutralize", "largest_fragment", "drop_charges")}
+        told = options.get("progress", "") and "atom classes"
+        workers = options.get("workers", 0)
+        vocabulary, dropped = collect_vocabulary(read(), min_share, max_atoms, Preparation(**flags), workers, told)
+    elif not isinstance(vocabulary, Vocabulary):
+        vocabulary = Vocabulary(vocabulary)
+    encoded = encode_records(read(), vocabulary, max_atoms, window, source=str(path), **options)
+    encoded.report.dropped_atoms = dropped
+    return encoded
+
+
+def default_workers() -> int:
+    """Processes where nobody said how many: one a core that this process may use, none for a single core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if cores > 1 else 0

@@ -1,0 +1,168 @@
+"""Files of molecules, in every published layout, as a stream of records."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flowsuite.molecules.opening import opened, plain_name
+
+FORMATS = ("smi", "smiles_plogp", "plogp_smiles", "csv", "sdf", "xyz")
+COLUMNS = ("smiles", "smile", "canonical_smiles", "smiles1")  # in any case
+_NUMBER_FIRST = re.compile(r"\s*[-+]?[\d.]+(?:[eE][-+]?\d+)?\s*,\s*\S")
+
+
+@dataclass
+class Record:
+    """One molecule of a file.
+
+    Attributes:
+        line: line that it begins on, from 1; of .sdf and .xyz its number.
+        smiles: as written; None where a structure could not be read.
+        properties: the numbers that stand beside it, by name.
+    """
+
+    line: int
+    smiles: str | None
+    properties: dict[str, float] = field(default_factory=dict)
+
+
+def format_of(path: Path) -> str:
+    """The layout of a file, by its name and by its first line."""
+    name = plain_name(path)
+    if path.is_dir() or name.endswith((".xyz", ".tar")):
+        return "xyz"
+    for suffix, found in ((".csv", "csv"), (".tsv", "csv"), (".sdf", "sdf"), (".logp-sa", "smiles_plogp")):
+        if name.endswith(suffix):
+            return found
+    with opened(path) as file:
+        first = next((line for line in file if line.strip()), "")
+    return "plogp_smiles" if _NUMBER_FIRST.match(first) else "smi"
+
+
+def read_records(
+    path: str | Path, column: str | None = None, layout: str | None = None, where: tuple[str, str] | None = None
+) -> Iterator[Record]:
+    """The molecules of a file, one after another; .gz and .bz2 are unpacked.
+
+    Args:
+        path: the file; for "xyz" also a folder or a .tar of them.
+        column: of SMILES in a CSV file; found by its name if None, see `COLUMNS`.
+        layout: one of `FORMATS`; told by the file's name and first line if None.
+
+            - "smi": SMILES first on each line, the rest ignored (ZINC's `250k_rndm_zinc_drugs_clean_sorted.smi`,
+              JT-VAE's train.txt). A first line "smiles ..." is a header.
+            - "smiles_plogp": SMILES and penalised logP (JT-VAE's `opt.test.logP-SA`).
+            - "plogp_smiles": penalised logP, a comma, SMILES (GraphAF's `zinc800.smi_logp`).
+            - "csv": a header, and a column of SMILES (ZINC250k, DIG, MOSES, ORGAN); .tsv too.
+            - "sdf": blocks; numbers among the tags are properties (QM9's gdb9.sdf).
+            - "xyz": QM9's raw files, or plain coordinates, from which RDKit finds the bonds.
+        where: `(column, value)`: only these rows of a CSV file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is empty, damaged, or has no such column; the message names the file.
+    """
+    from flowsuite.molecules.structures import read_sdf, read_xyz
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} not found")
+    layout = layout or format_of(path)
+    if layout not in FORMATS:
+        raise ValueError(f"unknown layout {layout!r} of {path}: expected one of {', '.join(FORMATS)}")
+    if layout != "csv" and (column or where):
+        raise ValueError(f"{path} is read as {layout}, which has no columns: got column {column or where[0]!r}")
+    if layout == "csv":
+        records = read_csv(path, column, where)
+    elif layout in ("sdf", "xyz"):
+        records = {"sdf": read_sdf, "xyz": read_xyz}[layout](path)
+    else:
+        records = read_lines(path, layout)
+    return not_empty(records, path)
+
+
+def not_empty(records: Iterable[Record], path: Path) -> Iterator[Record]:
+    count = 0
+    for count, record in enumerate(records, 1):
+        yield record
+    if not count:
+        raise ValueError(f"{path}: no molecules in it")
+
+
+def read_smiles(path: str | Path, column: str | None = None) -> list[str]:
+    """The SMILES of a file in order, see `read_records`; structures that cannot be read are ''."""
+    return [record.smiles or "" for record in read_records(path, column)]
+
+
+def read_lines(path: Path, layout: str) -> Iterator[Record]:
+    """SMILES by lines: "smi", "smiles_plogp" or "plogp_smiles"."""
+    with opened(path) as file:
+        first = True
+        for number, line in enumerate(file, 1):
+            fields = line.split(",", 1) if layout == "plogp_smiles" else line.split()
+            if not line.strip() or (first and fields[0].lower() == "smiles"):
+                first = first and not line.strip()
+                continue
+            first = False
+            if layout == "smi":
+                yield Record(number, fields[0])
+            else:
+                yield with_plogp(path, number, fields if layout == "smiles_plogp" else fields[::-1])
+
+
+def with_plogp(path: Path, number: int, fields: list[str]) -> Record:
+    try:
+        smiles, value = fields
+        return Record(number, smiles.strip(), {"plogp": float(value)})
+    except ValueError:
+        raise ValueError(f"{path}, line {number}: expected a SMILES and its penalised logP, got {fields}") from None
+
+
+def read_csv(path: Path, column: str | None = None, where: tuple[str, str] | None = None) -> Iterator[Record]:
+    """Rows of a file with a header; every column of numbers is a property. SMILES are stripped of blanks and newlines
+    (the ZINC250k of Kaggle has one inside the quotes)."""
+    with opened(path) as file:
+        rows = csv.reader(file, delimiter="\t" if plain_name(path).endswith(".tsv") else ",")
+        names = [name.strip() for name in next(rows, [])]
+        if not any(names):
+            raise ValueError(f"{path}: empty: expected a header with a column of SMILES")
+        place = smiles_column(path, names, column)
+        chosen = None if where is None else (column_place(path, names, where[0]), where[1])
+        numbers = [i for i, name in enumerate(names) if name and i != place]
+        line = rows.line_num + 1
+        for row in rows:
+            here, line = line, rows.line_num + 1
+            if not row or (chosen and (len(row) <= chosen[0] or row[chosen[0]].strip() != chosen[1])):
+                continue
+            smiles = row[place].strip() if place < len(row) else ""
+            yield Record(here, smiles, dict(floats(names, row, numbers)))
+
+
+def floats(names: list[str], row: list[str], places: list[int]) -> Iterator[tuple[str, float]]:
+    for place in places:
+        if place < len(row):
+            try:
+                yield names[place], float(row[place])
+            except ValueError:
+                continue
+
+
+def smiles_column(path: Path, names: list[str], column: str | None) -> int:
+    """The place of the column of SMILES."""
+    if column is not None:
+        return column_place(path, names, column)
+    lower = [name.lower() for name in names]
+    for known in COLUMNS:
+        if known in lower:
+            return lower.index(known)
+    raise ValueError(f"{path}: no column called smiles; say which of its columns it is: {', '.join(names)}")
+
+
+def column_place(path: Path, names: list[str], column: str) -> int:
+    if column not in names:
+        raise ValueError(f"{path}: no column {column!r}; it has {', '.join(names)}")
+    return names.index(column)
