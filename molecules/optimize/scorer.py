@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -31,7 +32,11 @@ class Pool:
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         context = multiprocessing.get_context(method)
         self.workers = workers
-        self._processes = ProcessPoolExecutor(workers, mp_context=context) if workers else None
+        quiet = {
+            "initializer": signal.signal,
+            "initargs": (signal.SIGINT, signal.SIG_IGN),
+        }  # Ctrl-C is for this process
+        self._processes = ProcessPoolExecutor(workers, context, **quiet) if workers else None
 
     def map(self, function: Callable, items: Iterable[Any]) -> list[Any]:
         """`function(item)` of each, in order; with workers, the function is one that pickle can send."""
