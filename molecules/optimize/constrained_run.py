@@ -135,13 +135,11 @@ def print_table(tables: dict[str, list[Row]], notes: Sequence[str], console=None
     from rich.table import Table
 
     console = console or Console()
-    columns = [f"{name}: {what}" for name in tables for what in ("gain", "similarity", "success")]
-    table = Table("delta", *columns, show_edge=False, pad_edge=False)
+    table = Table("delta", "", "gain", "similarity", "success", show_edge=False, pad_edge=False)
     for rows in zip(*tables.values(), strict=True):
-        cells = []
-        for row in rows:
-            cells += [f"{row.gain:.2f} +- {row.std:.2f}", f"{row.similarity:.2f}", f"{100 * row.success:.1f} %"]
-        table.add_row(f"{rows[0].delta:g}", *cells)
+        for name, row in zip(tables, rows, strict=True):
+            gain, alike = (f"{row.gain:.2f} +- {row.std:.2f}", f"{row.similarity:.2f}") if row.success else ("-", "-")
+            table.add_row(f"{row.delta:g}", name, gain, alike, f"{100 * row.success:.1f} %")
     console.print(table)
     for note in notes:
         console.print(f"- {note}", markup=False, highlight=False)
