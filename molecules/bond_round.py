@@ -81,6 +81,8 @@ class BondRound:
         self.molecules.add_bond(self.rows[taken], at[taken], order[taken])
         self.bonded |= taken
         self._move(torch.where(self.pending, torch.where(refusal, at, decided), start))
+        if self.sampler.on_refusal is not None and bool(refusal.any()):
+            self.sampler.on_refusal(self.rows[refusal], self.new[refusal], at[refusal], kind[refusal])
         self._refuse(refusal, kind, refusal & (at == start))
         self.pending = refusal & (self.sampler.next_to[self.rows] < self.new)
         if self.sampler.check and self.sampler.flow.stop:

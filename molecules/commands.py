@@ -11,6 +11,10 @@ COMMANDS = {
         "a file of molecules to packed graphs, with a report of what is lost",
         "flowsuite.molecules.encode_command",
     ),
+    "optimize": (
+        "better molecules: fine-tuning, constrained improvement",
+        "flowsuite.molecules.optimize.command",
+    ),
     "evaluate": ("every metric of a file of SMILES, against data", "flowsuite.molecules.evaluate"),
 }
 

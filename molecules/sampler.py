@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,9 +67,10 @@ class Sampler:
         noise: where noise comes from; by default fresh.
         generator: of fresh noise, on the model's device.
         max_atoms: largest size, the model's own by default.
-        min_atoms: smallest size that a STOP is accepted at.
+        min_atoms: smallest size that a STOP is accepted at; (n,) one for each molecule.
         check: refuse what breaks a valence; without it nothing is refused.
         start: molecules in generation order that are gone on with, one for each; dense `(atoms, bonds)`.
+        on_refusal: called with `(molecule, newest atom, earlier atom, bond class)` of the bonds that a check refuses.
     """
 
     def __init__(
@@ -80,20 +82,22 @@ class Sampler:
         noise: FreshNoise | GivenNoise | None = None,
         generator: torch.Generator | None = None,
         max_atoms: int | None = None,
-        min_atoms: int = 1,
+        min_atoms: int | Tensor = 1,
         check: bool = True,
         start: tuple[Tensor, Tensor] | None = None,
+        on_refusal: Callable[[Tensor, Tensor, Tensor, Tensor], None] | None = None,
     ):
         self.flow, self.temperature, self.check = flow, temperature, check
         self.max_atoms = flow.max_atoms if max_atoms is None else max_atoms
-        self.min_atoms = max(1, min_atoms)
+        self.on_refusal = on_refusal
         if n < 1 or not temperature >= 0:
             raise ValueError(
                 f"expected at least 1 molecule and a temperature >= 0, got n={n}, temperature={temperature}"
             )
-        if not self.min_atoms <= self.max_atoms:
-            raise ValueError(f"min_atoms {min_atoms} is above the largest size {self.max_atoms}")
         self.device = flow.conditioner_device()
+        self.min_atoms = torch.as_tensor(min_atoms, device=self.device).clamp_min(1).expand(n)
+        if int(self.min_atoms.max()) > self.max_atoms:
+            raise ValueError(f"min_atoms {int(self.min_atoms.max())} is above the largest size {self.max_atoms}")
         self.context = flow.standardize(context)
         classes = flow.atom_decision.classes, flow.edge_decision.classes
         self.noise = FreshNoise(classes, self.device, generator) if noise is None else noise
@@ -179,7 +183,7 @@ class Sampler:
     def _refused_atoms(self, rows: Tensor, classes: Tensor) -> Tensor:
         """A STOP that comes too early, and, when checking, an atom that no bond could be made to."""
         stop = self._stops(classes)
-        early = stop & (self.molecules.size[rows] < self.min_atoms)
+        early = stop & (self.molecules.size[rows] < self.min_atoms[rows])
         if not (self.check and self.flow.stop):
             return early
         cannot_bond = (self.molecules.valences[classes.clamp_max(len(self.flow.vocabulary))] < 1) & ~stop

@@ -85,10 +85,10 @@ class ContinuousDecision(Decision):
         v = self.prior_log_var
         return ladj - 0.5 * (z.square() * (-v).exp() + v + LOG_2PI).sum(1)
 
-    def log_prob(self, params, target):
+    def log_prob(self, params, target, u=None):
         with autocast_off(params):
             params = at_least_float32(params)
-            z, ladj = self.transform(params, self.dequantize(target, dtype=params.dtype))
+            z, ladj = self.transform(params, self.dequantize(target, u, params.dtype))
             return self.log_density(z, ladj) + self.classes * math.log(self.dequantization)
 
     def prior_scale(self) -> Tensor | float:

@@ -1,0 +1,127 @@
+"""`flowsuite optimize`: fine-tunes a GraphAF towards molecules with better scores, or improves given molecules."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from flowsuite.core.training.checkpoint import load_module, save_module
+from flowsuite.molecules.chemistry import smiles_from_packed
+from flowsuite.molecules.graphaf import GraphAF
+from flowsuite.molecules.optimize import constrained_run
+from flowsuite.molecules.optimize.arguments import make_parser, options_of
+from flowsuite.molecules.optimize.policy_gradient import PolicyGradient
+from flowsuite.molecules.optimize.progress import fine_tune
+from flowsuite.molecules.optimize.results import Outcome, print_summary
+from flowsuite.molecules.optimize.rollout import draw
+from flowsuite.molecules.optimize.scorer import Pool, Scorer
+from flowsuite.molecules.optimize.targets import Target
+
+AT_A_TIME = 256  # molecules drawn together when a policy is judged
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs `flowsuite optimize`; errors are exceptions with a message of one line."""
+    args = make_parser().parse_args(argv)
+    options = options_of(args)
+    for name, least in (("steps", 0), ("num", 0), ("top", 1), ("restarts", 1), ("remove", 0)):
+        if getattr(args, name) < least:
+            raise ValueError(f"--{name} must be at least {least}, got {getattr(args, name)}")
+    target = Target(args.target, args.target_takes, args.minimize)
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    module = load_module(args.ckpt_path, device, allow=args.allow)
+    flow = check_flow(module.flow, args)
+    context = condition(flow, args.condition)
+    with Pool(args.workers) as pool:
+        if args.constrained:
+            return constrained_run.run(args, options, module, target, context, pool)
+        return optimize(args, options, module, target, context, pool)
+
+
+def check_flow(flow, args: argparse.Namespace) -> GraphAF:
+    if not isinstance(flow, GraphAF):
+        raise ValueError(f"{args.ckpt_path} holds a {type(flow).__name__}: optimize takes a GraphAF")
+    if args.max_atoms is not None and args.max_atoms < 2:
+        raise ValueError(f"--max_atoms must be at least 2, got {args.max_atoms}")
+    return flow
+
+
+def condition(flow: GraphAF, given: list[str]) -> Tensor | None:
+    """The properties (P,) that a conditional model is asked for, from `name=value`."""
+    values = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        try:
+            values[name] = float(value)
+        except ValueError:
+            raise ValueError(f"--condition expects NAME=NUMBER, got {text!r}") from None
+        if not equals or name not in flow.properties:
+            known = ", ".join(flow.properties) or "none"
+            raise ValueError(f"--condition {text!r}: the model's properties are: {known}")
+    missing = [name for name in flow.properties if name not in values]
+    if missing:
+        raise ValueError(f"the model is conditional: give --condition {missing[0]}=NUMBER")
+    return torch.tensor([values[name] for name in flow.properties]) if flow.properties else None
+
+
+def optimize(args, options, module, target: Target, context: Tensor | None, pool: Pool) -> int:
+    """Fine-tunes, then judges the policy and writes everything; Ctrl-C ends the fine-tuning."""
+    scorer = Scorer(target, pool)
+    learner = PolicyGradient(module.flow, scorer, options, args.seed, context)
+    before, _ = fresh(learner, learner.prior, args.num, args.seed)
+    interrupted = fine_tune(learner, args.steps, args.quiet)
+    final, smiles = fresh(learner, learner.flow, 0 if interrupted else args.num, args.seed)
+    outcome = Outcome(
+        target=args.target,
+        max_atoms=learner.max_atoms,
+        top=learner.memory.top(args.top, target.sign),
+        final=final,
+        final_smiles=smiles,
+        before=before,
+        history=learner.history,
+        notes=notes_of(learner, interrupted),
+    )
+    out = Path(args.out)
+    if args.steps:
+        save_module(out / "model.ckpt", module)
+    summary = outcome.write(out, pool)
+    print_summary(summary)
+    print(f"written to {out}")
+    return 130 if interrupted else 0
+
+
+def fresh(learner: PolicyGradient, flow: GraphAF, n: int, seed: int):
+    """Scores and SMILES of `n` molecules drawn from a policy, in batches; they join the learner's memory of all."""
+    generator = torch.Generator(learner.device).manual_seed(seed + 2)
+    scores, smiles = [], []
+    for start in range(0, n, AT_A_TIME):
+        size = min(AT_A_TIME, n - start)
+        context = None if learner.context is None else learner.context.to(learner.device).expand(size, -1)
+        options = learner.options
+        rollout = draw(
+            flow, size, learner.max_atoms, context, options.temperature, generator, min_atoms=options.min_atoms
+        )
+        found = smiles_from_packed(rollout.molecules)
+        values = learner.scorer(found)
+        learner.memory.add(rollout.molecules, found, values, values * float("nan"))
+        scores.append(torch.from_numpy(values))
+        smiles += found
+    return torch.cat(scores).numpy() if scores else torch.zeros(0).numpy(), smiles
+
+
+def notes_of(learner: PolicyGradient, interrupted: bool) -> list[str]:
+    """What went wrong or was left out, one line each."""
+    notes = [f"scores hold for molecules of at most {learner.max_atoms} atoms, drawn with valences checked"]
+    if learner.scorer.failures:
+        notes.append(f"target: {learner.scorer.summary()}")
+    notes += [f"{count} x {why}" for why, count in learner.skipped.items()]
+    if interrupted:
+        notes.append(f"interrupted after {len(learner.history)} steps")
+    return notes
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
