@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from itertools import chain
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ def test_a_file_is_split_the_same_way_every_time(smi):
     data = SmilesFile(str(smi), val=3, test=0.2, **quiet())
     assert sizes(data) == {"train": 13, "val": 3, "test": 4}
     parts = {split: data.smiles(split) for split in ("train", "val", "test")}
-    assert sorted(sum(parts.values(), [])) == sorted(alkanes(20))
+    assert sorted(chain.from_iterable(parts.values())) == sorted(alkanes(20))
     again = SmilesFile(str(smi), val=3, test=0.2, **quiet(max_atoms=5))
     for split, smiles in parts.items():
         assert set(again.smiles(split)) <= set(smiles)  # fewer atoms, the same molecules held out

@@ -65,7 +65,7 @@ def test_a_molecule_without_order_is_named():
     packed = PackedMolecules.from_graphs(
         [([0, 0], [(0, 1, 0)]), ([0] * 6, [(0, i, 0) for i in range(1, 6)])], VOCABULARY
     )
-    with pytest.raises(ValueError, match="molecule 1: no breadth-first order found .* at most 1 atoms"):
+    with pytest.raises(ValueError, match=r"molecule 1: no breadth-first order found .* at most 1 atoms"):
         ordered_batch(packed, torch.tensor([0, 1]), 1)
 
 
