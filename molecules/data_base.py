@@ -14,8 +14,9 @@ from flowsuite.core.training.data import SPLITS, FlowDataModule
 from flowsuite.core.training.seeding import fold_seed
 from flowsuite.molecules.data_cache import encode_cached
 from flowsuite.molecules.dataset import MoleculeSet
-from flowsuite.molecules.encode import EncodedMolecules, default_workers
+from flowsuite.molecules.encode import EncodedMolecules
 from flowsuite.molecules.encoding_report import EncodingReport
+from flowsuite.molecules.mapping import default_workers
 from flowsuite.molecules.packed import PackedMolecules
 from flowsuite.molecules.vocabulary import Vocabulary
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -269,9 +268,3 @@ def encode_file(
     encoded = encode_records(read(), vocabulary, max_atoms, window, source=str(path), **options)
     encoded.report.dropped_atoms = dropped
     return encoded
-
-
-def default_workers() -> int:
-    """Processes where nobody said how many: one a core that this process may use, none for a single core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores if cores > 1 else 0

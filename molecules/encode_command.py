@@ -8,7 +8,8 @@ import os
 import time
 from pathlib import Path
 
-from flowsuite.molecules.encode import default_workers, encode_file
+from flowsuite.molecules.encode import encode_file
+from flowsuite.molecules.mapping import default_workers
 from flowsuite.molecules.readers import FORMATS
 from flowsuite.molecules.vocabulary import PRESETS
 

@@ -3,50 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
-import os
-from pathlib import Path
 
+from flowsuite.molecules.mapping import default_workers
 from flowsuite.molecules.metrics.report import evaluate
+from flowsuite.molecules.readers import read_smiles
 
 EXAMPLES = """\
 examples:
   flowsuite molecules evaluate generated.smi --train train.smi --test test.smi --out report.json
   flowsuite molecules evaluate generated.csv --test test.smi.gz --workers 8 --no-fcd
 """
-
-
-def read_smiles(path: str | os.PathLike) -> list[str]:
-    """The SMILES of a file in order: the first word of each line, or the column `smiles` of a .csv; .gz is unpacked.
-
-    Empty lines are passed over.
-    """
-    path = Path(path)
-    if not path.exists() or path.is_dir():
-        raise FileNotFoundError(f"{path} not found" if not path.is_dir() else f"{path} is a folder, expected a file")
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8", newline="") as file:
-            if path.name.removesuffix(".gz").lower().endswith(".csv"):
-                return read_column(file, path)
-            return [line.split()[0] for line in file if line.strip()]
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, csv.Error) as error:
-        raise ValueError(f"{path}: not a readable text file of SMILES ({error})") from None
-
-
-def read_column(file, path: Path) -> list[str]:
-    """The column called `smiles`, in any case, of a CSV file with a header."""
-    rows = csv.DictReader(file)
-    names = [name for name in rows.fieldnames or [] if name.strip().lower() == "smiles"]
-    if not names:
-        raise ValueError(f"{path}: expected a column smiles, got {', '.join(rows.fieldnames or []) or 'no header'}")
-    return [text for row in rows if (text := (row[names[0]] or "").strip())]
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -70,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--limit", type=int, metavar="N", help="compare with a random sample of so many test molecules")
     add("--no-filters", dest="filters", action="store_false", help="no structural alerts, the slowest part")
     add("--no-fcd", dest="fcd", action="store_false", help="no Frechet ChemNet distance")
-    add("--workers", type=int, default=cores(), metavar="N", help="processes, 0 for none (%(default)s)")
+    add("--workers", type=int, default=default_workers(), metavar="N", help="processes, 0 for none (%(default)s)")
     add("--device", help="of similarities and ChemNet: cpu, cuda, ...; the GPU if there is one")
     add("--seed", type=int, default=0, help="of samples (%(default)s)")
     add("--quiet", action="store_true", help="no progress bars")

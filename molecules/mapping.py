@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import multiprocessing
+import os
 import pickle
 import signal
 from collections import deque
@@ -196,6 +197,12 @@ def in_processes(
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def default_workers() -> int:
+    """Processes where nobody said how many: one a core that this process may use, none for a single core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if cores > 1 else 0
 
 
 def check_picklable(function: Callable) -> None:

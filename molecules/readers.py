@@ -30,17 +30,15 @@ class Record:
     properties: dict[str, float] = field(default_factory=dict)
 
 
-def format_of(path: Path) -> str:
-    """The layout of a file, by its name and by its first line."""
+def format_of(path: Path) -> str | None:
+    """The layout of a file by its name; None if it is one of lines, of which the first tells."""
     name = plain_name(path)
     if path.is_dir() or name.endswith((".xyz", ".tar")):
         return "xyz"
     for suffix, found in ((".csv", "csv"), (".tsv", "csv"), (".sdf", "sdf"), (".logp-sa", "smiles_plogp")):
         if name.endswith(suffix):
             return found
-    with opened(path) as file:
-        first = next((line for line in file if line.strip()), "")
-    return "plogp_smiles" if _NUMBER_FIRST.match(first) else "smi"
+    return None
 
 
 def read_records(
@@ -72,10 +70,10 @@ def read_records(
     if not path.exists():
         raise FileNotFoundError(f"{path} not found")
     layout = layout or format_of(path)
-    if layout not in FORMATS:
+    if layout not in (None, *FORMATS):
         raise ValueError(f"unknown layout {layout!r} of {path}: expected one of {', '.join(FORMATS)}")
     if layout != "csv" and (column or where):
-        raise ValueError(f"{path} is read as {layout}, which has no columns: got column {column or where[0]!r}")
+        raise ValueError(f"{path} is not read as csv, so that it has no columns: got column {column or where[0]!r}")
     if layout == "csv":
         records = read_csv(path, column, where)
     elif layout in ("sdf", "xyz"):
@@ -99,16 +97,19 @@ def read_smiles(path: str | Path, column: str | None = None) -> list[str]:
     return [record.smiles or "" for record in read_records(path, column)]
 
 
-def read_lines(path: Path, layout: str) -> Iterator[Record]:
-    """SMILES by lines: "smi", "smiles_plogp" or "plogp_smiles"."""
+def read_lines(path: Path, layout: str | None = None) -> Iterator[Record]:
+    """SMILES by lines: "smi", "smiles_plogp" or "plogp_smiles"; None: one that begins with a number and a comma has
+    penalised logP there. The file may be a pipe."""
     with opened(path) as file:
         first = True
         for number, line in enumerate(file, 1):
-            fields = line.split(",", 1) if layout == "plogp_smiles" else line.split()
-            if not line.strip() or (first and fields[0].lower() == "smiles"):
-                first = first and not line.strip()
+            if not line.strip():
                 continue
-            first = False
+            layout = layout or ("plogp_smiles" if _NUMBER_FIRST.match(line) else "smi")
+            fields = line.split(",", 1) if layout == "plogp_smiles" else line.split()
+            header, first = first and fields[0].lower() == "smiles", False
+            if header:
+                continue
             if layout == "smi":
                 yield Record(number, fields[0])
             else:

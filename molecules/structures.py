@@ -56,7 +56,10 @@ def read_xyz(path: Path) -> Iterator:
 
 def xyz_texts(path: Path) -> Iterator[tuple[str, str]]:
     if path.is_dir():
-        for each in sorted(path.glob("*.xyz")):
+        found = sorted(path.glob("*.xyz"))
+        if not found:
+            raise ValueError(f"{path} is a folder without .xyz files: expected a file of molecules")
+        for each in found:
             with opened(each) as file:
                 yield str(each), file.read()
     elif plain_name(path).endswith(".tar"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import os
 import tarfile
+import threading
 
 import pytest
 from rdkit import Chem
@@ -126,7 +128,7 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(ValueError, match="unknown layout 'pdb'"):
         read(tmp_path / "a.smi", layout="pdb")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ValueError, match="folder: no molecules"):
+    with pytest.raises(ValueError, match=r"folder is a folder without \.xyz files"):
         read(tmp_path / "folder")
 
 
@@ -156,9 +158,11 @@ def test_sdf(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-QM9_METHANE = """\
+NUMBERS = "157.7118 157.70997 157.70699 0. 13.21 -0.3877 0.1171 0.5048 35.3641 0.044749 "
+NUMBERS += "-40.47893 -40.476062 -40.475117 -40.498597 6.469"
+QM9_METHANE = f"""\
 5
-gdb 1\t157.7118\t157.70997\t157.70699\t0.\t13.21\t-0.3877\t0.1171\t0.5048\t35.3641\t0.044749\t-40.47893\t-40.476062\t-40.475117\t-40.498597\t6.469\t
+gdb 1\t{NUMBERS.replace(" ", chr(9))}\t
 C\t-0.0126981359\t 1.0858041578\t 0.0080009958\t-0.535689
 H\t 2.1504159e-3\t-6.0313176e-3\t 1.9761204*^-3\t 0.133921
 H\t 1.0117308433\t 1.4637511618\t 2.765748e-4\t 0.133922
@@ -199,3 +203,12 @@ def test_records_stream(tmp_path):
     path = write(tmp_path / "a.smi", "CC\n" * 3)
     records = read_records(path)
     assert next(records) == Record(1, "CC") and next(records).line == 2
+
+
+def test_pipes(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("CCO\nCC\n",))
+    writer.start()
+    assert read_smiles(pipe) == ["CCO", "CC"]
+    writer.join()
