@@ -7,7 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from benchmarks import cnf, images, pointcloud_metrics, pointclouds
+from benchmarks import cnf, images, molecules, pointcloud_metrics, pointclouds
 from benchmarks.machine import describe_machine
 
 SUITES = {
@@ -15,6 +15,7 @@ SUITES = {
     "cnf": cnf.tables,
     "pointclouds": pointclouds.tables,
     "pointcloud-metrics": pointcloud_metrics.tables,
+    "molecules": molecules.tables,
 }
 
 
@@ -23,9 +24,13 @@ def main() -> None:
     parser.add_argument("suite", choices=SUITES)
     parser.add_argument("--rounds", type=int, default=15, help="interleaved repetitions (%(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32], help="image sizes to time (16 and 32)")
-    parser.add_argument("--seconds", type=float, default=120, help="training time of a race (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="training time of a race, or before sampling molecules"
+    )
     parser.add_argument("--batch", type=int, default=512, help="batch of a race on toy densities (%(default)s)")
     parser.add_argument("--part", choices=("steps", "races"), help="of cnf and pointclouds: only this")
+    known = list(molecules.SIZES)
+    parser.add_argument("--molecules", nargs="+", choices=known, default=known, help="sizes of molecules (all)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch (%(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     parser.add_argument("--no-compile", action="store_true", help="leave out the rows of torch.compile")

@@ -45,11 +45,11 @@ class ContextLinear(nn.Module):
         if len(weights) == 1:
             return of_graph[steps.state]
         atoms = torch.cat((encoded.atoms, encoded.padding[None]))
-        out = F.linear(atoms[steps.earlier], weights[0])
         if steps.newest is None:
-            out = out + (F.linear(atoms[encoded.newest], weights[1]) + of_graph)[steps.state]
+            shared = (of_graph + F.linear(atoms[encoded.newest], weights[1]))[steps.state]
         else:
-            out = out + F.linear(atoms[steps.newest], weights[1]) + of_graph[steps.state]
+            shared = of_graph[steps.state] + F.linear(atoms[steps.newest], weights[1])
+        out = torch.addmm(shared, atoms[steps.earlier], weights[0].T)
         if self.paths:
             path = steps.distance.clamp_max(LONGEST_PATH).masked_fill(steps.distance >= UNREACHABLE, LONGEST_PATH + 1)
             out = out + self.path(path) + self.span(steps.span.clamp_max(LONGEST_SPAN))

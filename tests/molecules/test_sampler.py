@@ -115,7 +115,7 @@ def test_unchecked_sampling_breaks_valences():
     got = flow.sample(200, check=False, generator=generator())
     atoms, bonds = got.molecules.dense()
     valences = torch.tensor([*flow.vocabulary.valences, 0])
-    assert (bonds.long().sum(2) > valences[atoms]).any() and got.rejected[got.molecules.sizes > 1].sum() == 0
+    assert (bonds.long().sum(2) > valences[atoms]).any()
 
 
 def test_seeds_repeat():
