@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -87,6 +88,16 @@ def events_of(atoms: Tensor, bonds: Tensor) -> Events:
     return Events(molecule, new, column - 1, index, count)
 
 
+def grow(molecules: GrowingMolecules, atoms: Tensor, bonds: Tensor, events: Events) -> Iterator[Tensor]:
+    """Lets `events` happen to a growing batch, the n-th of all molecules at once; gives their numbers each time."""
+    for happening in events.index.argsort(stable=True).split(torch.bincount(events.index).tolist()):
+        rows, new, to = events.molecule[happening], events.new[happening], events.to[happening]
+        bonded = to >= 0
+        molecules.add_atom(rows[~bonded], atoms[rows[~bonded], new[~bonded]])
+        molecules.add_bond(rows[bonded], to[bonded], bonds[rows[bonded], new[bonded], to[bonded]])
+        yield happening
+
+
 def expand(atoms: Tensor, bonds: Tensor, vocabulary: Vocabulary, window: int, stop: bool, pad_to: int = 0) -> Prefixes:
     """All states and decisions of molecules that are in generation order.
 
@@ -126,12 +137,8 @@ def _replay(atoms, bonds, vocabulary, events, first, total) -> dict[str, Tensor]
         "distance": torch.zeros((total, n), dtype=torch.uint8, device=atoms.device),  # from the newest atom
         "frontier": torch.zeros(total, dtype=torch.long, device=atoms.device),
     }
-    by_time = events.index.argsort(stable=True)
-    for happening in by_time.split(torch.bincount(events.index).tolist()):
-        rows, new, to = events.molecule[happening], events.new[happening], events.to[happening]
-        bonded = to >= 0
-        molecules.add_atom(rows[~bonded], atoms[rows[~bonded], new[~bonded]])
-        molecules.add_bond(rows[bonded], to[bonded], bonds[rows[bonded], new[bonded], to[bonded]])
+    for happening in grow(molecules, atoms, bonds, events):
+        rows, new = events.molecule[happening], events.new[happening]
         state = first[rows] + events.index[happening] + 1
         record["valence_left"][state] = molecules.valence_left[rows]
         record["ring"][state] = molecules.ring[rows]

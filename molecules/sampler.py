@@ -13,7 +13,7 @@ from flowsuite.molecules.bond_round import TRIES, BondRound
 from flowsuite.molecules.graphs import StateGraphs, current_graphs
 from flowsuite.molecules.noise import FreshNoise, GivenNoise
 from flowsuite.molecules.packed import PackedMolecules
-from flowsuite.molecules.prefix import Steps, events_of
+from flowsuite.molecules.prefix import Steps, events_of, grow
 from flowsuite.molecules.rgcn import Encoded
 from flowsuite.molecules.state import GrowingMolecules
 
@@ -117,16 +117,21 @@ class Sampler:
                 f"start holds {atoms.shape[0]} molecules of up to {atoms.shape[1]} atoms: expected "
                 f"{self.active.shape[0]} of at most {self.max_atoms}"
             )
-        events = events_of(atoms, bonds)
-        for happening in events.index.argsort(stable=True).split(torch.bincount(events.index).tolist()):
-            rows, new, to = events.molecule[happening], events.new[happening], events.to[happening]
-            bonded = to >= 0
-            self.molecules.add_atom(rows[~bonded], atoms[rows[~bonded], new[~bonded]])
-            self.molecules.add_bond(rows[bonded], to[bonded], bonds[rows[bonded], new[bonded], to[bonded]])
+        for _ in grow(self.molecules, atoms, bonds, events_of(atoms, bonds)):
+            pass
         self.next_to.copy_((self.molecules.size - 1).clamp_min(0))
 
     @torch.no_grad()
     def run(self) -> Generated:
+        """Draws all molecules, with batch norms as in evaluation."""
+        training = self.flow.training
+        self.flow.eval()
+        try:
+            return self._run()
+        finally:
+            self.flow.train(training)
+
+    def _run(self) -> Generated:
         while True:
             rows = self.active.nonzero()[:, 0]
             if not rows.numel():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from itertools import chain
 
 import pytest
 import torch
