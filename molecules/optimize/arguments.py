@@ -82,6 +82,7 @@ def add_policy(group) -> None:
         "memory": (int, "best molecules kept for that"),
         "bucket": (int, "molecules a bucket of the diversity filter takes"),
         "similarity": (float, "of a bucket, with --diversity tanimoto"),
+        "repeats": (int, "times that one molecule is rewarded"),
         "refusal_penalty": (float, "for a bond that breaks a valence"),
         "grad_clip": (float, "largest gradient norm"),
     }

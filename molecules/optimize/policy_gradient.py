@@ -45,7 +45,7 @@ class Options:
         normalize: advantages in units of their spread.
         replay: of the best molecules so far, added to each batch.
         memory: best molecules that are kept for that.
-        diversity, bucket, similarity: see `DiversityFilter`; of molecules better than the baseline.
+        diversity, bucket, similarity, repeats: see `DiversityFilter`; molecules above a batch's mean fill buckets.
         refusal_penalty: minus the reward of a bond that the valence check refused; 0 ignores these.
         grad_clip: largest norm of a gradient.
         shaping: of the reward.
@@ -71,6 +71,7 @@ class Options:
     diversity: str = "scaffold"
     bucket: int = 25
     similarity: float = 0.6
+    repeats: int = 3
     refusal_penalty: float = 0.0
     grad_clip: float = 1.0
     shaping: Shaping = field(default_factory=Shaping)
@@ -161,7 +162,8 @@ class PolicyGradient:
         self.max_atoms = self.options.max_atoms or flow.max_atoms
         self.reward = Reward(self.options.shaping, scorer.target.sign, scorer.pool)
         self.baseline = MovingBaseline(self.options.baseline, self.max_atoms, self.options.baseline_momentum)
-        self.filter = DiversityFilter(self.options.diversity, self.options.bucket, self.options.similarity)
+        of = self.options
+        self.filter = DiversityFilter(of.diversity, of.bucket, of.similarity, of.repeats)
         self.memory = Memory(self.options.memory)
         self.starts, self.usual = starts, usual
         self.device = flow.conditioner_device()
@@ -214,7 +216,6 @@ class PolicyGradient:
             return rewards
         good = np.isfinite(rewards) & (rewards > np.nanmean(rewards))
         crowded = self.filter(smiles, good)
-        self.crowded = float(crowded.mean())
         return np.where(crowded, np.nanmin(rewards), rewards)
 
     def _figures(self, rollout: Rollout, smiles, scores: np.ndarray, new: int) -> dict[str, float]:

@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.molecules.optimizing import tiny
 
 from flowsuite.molecules.optimize.baseline import MovingBaseline, normalized
 from flowsuite.molecules.optimize.diversity import DiversityFilter
@@ -14,6 +13,7 @@ from flowsuite.molecules.optimize.rollout import Rollout, decisions_of, draw
 from flowsuite.molecules.optimize.scorer import Scorer
 from flowsuite.molecules.optimize.targets import Target
 from flowsuite.molecules.packed import PackedMolecules
+from tests.molecules.optimizing import tiny
 
 HERE = "tests.molecules.optimizing"
 
@@ -195,6 +195,8 @@ def test_full_buckets():
     assert not DiversityFilter("none", bucket=1)(rings, good).any()
     assert DiversityFilter("tanimoto", bucket=1, threshold=0.5)(rings, good).tolist() == [False, False, True, False]
     assert not DiversityFilter("scaffold", bucket=1)([None, "CCO", "CCO"], good[:3]).any()  # one molecule, twice
+    repeated = DiversityFilter("scaffold", repeats=2)(["CCO"] * 4, good)
+    assert repeated.tolist() == [False, False, True, True]
 
 
 def test_memory_keeps_the_best_and_replays_them():

@@ -2,7 +2,6 @@ import csv
 import json
 
 import pytest
-from tests.molecules.optimizing import save_tiny
 
 from flowsuite.core.training.checkpoint import load_module
 from flowsuite.molecules.commands import main as molecules
@@ -11,6 +10,7 @@ from flowsuite.molecules.optimize import progress
 from flowsuite.molecules.optimize.arguments import make_parser, options_of
 from flowsuite.molecules.optimize.command import main
 from flowsuite.molecules.optimize.policy_gradient import PolicyGradient
+from tests.molecules.optimizing import save_tiny
 
 SMALL = ["--batch_size", "8", "--num", "12", "--top", "6", "--quiet"]
 

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import torch
 from rdkit import Chem
-from tests.molecules.data_files import shared
-from tests.molecules.optimizing import tiny
 
 from flowsuite.molecules.chemistry import graph_from_mol, mol_from_graph
 from flowsuite.molecules.optimize.codec import Best, codec_baseline, rows_of, similarity, through_codec
@@ -17,6 +15,8 @@ from flowsuite.molecules.optimize.targets import Target
 from flowsuite.molecules.readers import read_records
 from flowsuite.molecules.smiles import canonical, parse
 from flowsuite.molecules.vocabulary import Vocabulary
+from tests.molecules.data_files import shared
+from tests.molecules.optimizing import tiny
 
 FIVE = ["CC(C)C=O", "C[C@H](O)CN", "C1CCOC1", "C[N+](=O)[O-]", "F/C=C/CO"]
 V = Vocabulary(["C", "N", "O", "F", "N+", "O-"])
