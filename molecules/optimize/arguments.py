@@ -9,7 +9,7 @@ from flowsuite.molecules.optimize.baseline import BASELINES
 from flowsuite.molecules.optimize.codec import DELTAS
 from flowsuite.molecules.optimize.constrained import PROTOCOLS
 from flowsuite.molecules.optimize.diversity import FILTERS
-from flowsuite.molecules.optimize.policy_gradient import PUBLISHED, Options
+from flowsuite.molecules.optimize.options import PUBLISHED, Options
 from flowsuite.molecules.optimize.rewards import SHAPES, Shaping
 from flowsuite.molecules.optimize.targets import TAKES
 

@@ -8,7 +8,8 @@ from flowsuite.molecules.optimize.baseline import MovingBaseline, normalized
 from flowsuite.molecules.optimize.diversity import DiversityFilter
 from flowsuite.molecules.optimize.likelihood import decision_terms, dequantization_noise, divergence, entropy
 from flowsuite.molecules.optimize.memory import Memory
-from flowsuite.molecules.optimize.policy_gradient import PATIENCE, Options, PolicyGradient
+from flowsuite.molecules.optimize.options import Options
+from flowsuite.molecules.optimize.policy_gradient import PATIENCE, PolicyGradient
 from flowsuite.molecules.optimize.rollout import Rollout, decisions_of, draw
 from flowsuite.molecules.optimize.scorer import Scorer
 from flowsuite.molecules.optimize.targets import Target
