@@ -9,7 +9,7 @@ from flowsuite.molecules.optimize.baseline import BASELINES
 from flowsuite.molecules.optimize.codec import DELTAS
 from flowsuite.molecules.optimize.constrained import PROTOCOLS
 from flowsuite.molecules.optimize.diversity import FILTERS
-from flowsuite.molecules.optimize.policy_gradient import PUBLISHED, Options
+from flowsuite.molecules.optimize.options import PUBLISHED, Options
 from flowsuite.molecules.optimize.rewards import SHAPES, Shaping
 from flowsuite.molecules.optimize.targets import TAKES
 
@@ -82,6 +82,7 @@ def add_policy(group) -> None:
         "memory": (int, "best molecules kept for that"),
         "bucket": (int, "molecules a bucket of the diversity filter takes"),
         "similarity": (float, "of a bucket, with --diversity tanimoto"),
+        "repeats": (int, "times that one molecule is rewarded"),
         "refusal_penalty": (float, "for a bond that breaks a valence"),
         "grad_clip": (float, "largest gradient norm"),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,12 +69,18 @@ def condition(flow: GraphAF, given: list[str]) -> Tensor | None:
 
 
 def optimize(args, options, module, target: Target, context: Tensor | None, pool: Pool) -> int:
-    """Fine-tunes, then judges the policy and writes everything; Ctrl-C ends the fine-tuning."""
+    """Fine-tunes, judges the policy before and after, and writes everything; what there is after Ctrl-C."""
     scorer = Scorer(target, pool)
     learner = PolicyGradient(module.flow, scorer, options, args.seed, context)
-    before, _ = fresh(learner, learner.prior, args.num, args.seed)
-    interrupted = fine_tune(learner, args.steps, args.quiet)
-    final, smiles = fresh(learner, learner.flow, 0 if interrupted else args.num, args.seed)
+    before, final, smiles = np.zeros(0), np.zeros(0), []
+    interrupted = False
+    try:
+        before, _ = fresh(learner, learner.prior, args.num, args.seed)
+        interrupted = fine_tune(learner, args.steps, args.quiet)
+        if not interrupted:
+            final, smiles = fresh(learner, learner.flow, args.num, args.seed)
+    except KeyboardInterrupt:
+        interrupted = True
     outcome = Outcome(
         target=args.target,
         max_atoms=learner.max_atoms,
@@ -107,9 +114,9 @@ def fresh(learner: PolicyGradient, flow: GraphAF, n: int, seed: int):
         found = smiles_from_packed(rollout.molecules)
         values = learner.scorer(found)
         learner.memory.add(rollout.molecules, found, values, values * float("nan"))
-        scores.append(torch.from_numpy(values))
+        scores.append(values)
         smiles += found
-    return torch.cat(scores).numpy() if scores else torch.zeros(0).numpy(), smiles
+    return np.concatenate(scores) if scores else np.zeros(0), smiles
 
 
 def notes_of(learner: PolicyGradient, interrupted: bool) -> list[str]:

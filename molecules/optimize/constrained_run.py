@@ -14,7 +14,8 @@ from flowsuite.core.training.checkpoint import save_module
 from flowsuite.molecules.draw import write_grid
 from flowsuite.molecules.optimize.codec import Best, Row, codec_baseline, rows_of
 from flowsuite.molecules.optimize.constrained import ConstrainedSearch, decoded_starts
-from flowsuite.molecules.optimize.policy_gradient import Options, PolicyGradient
+from flowsuite.molecules.optimize.options import Options
+from flowsuite.molecules.optimize.policy_gradient import PolicyGradient
 from flowsuite.molecules.optimize.progress import fine_tune, progress
 from flowsuite.molecules.optimize.results import DRAWN, write_csv, write_json
 from flowsuite.molecules.optimize.scorer import Pool, Scorer

@@ -30,16 +30,18 @@ class DiversityFilter:
             to the bucket's first one; "none" lets everything pass.
         bucket: distinct molecules that fit in one.
         threshold: similarity, of "tanimoto".
+        repeats: times that one molecule may be found.
     """
 
-    def __init__(self, kind: str = "scaffold", bucket: int = 25, threshold: float = 0.6):
+    def __init__(self, kind: str = "scaffold", bucket: int = 25, threshold: float = 0.6, repeats: int = 3):
         if kind not in FILTERS:
             raise ValueError(f"unknown diversity filter {kind!r}: expected one of {', '.join(FILTERS)}")
-        if bucket < 1:
-            raise ValueError(f"a bucket holds at least 1 molecule, got {bucket}")
-        self.kind, self.bucket, self.threshold = kind, bucket, threshold
+        if bucket < 1 or repeats < 1:
+            raise ValueError(f"a bucket holds at least 1 molecule at least once, got {bucket}, {repeats}")
+        self.kind, self.bucket, self.threshold, self.repeats = kind, bucket, threshold, repeats
         self.counts: Counter[str] = Counter()
         self.seen: dict[str, str] = {}  # bucket of every molecule
+        self.found: Counter[str] = Counter()  # times each molecule was found
         self._first: list[tuple[str, DataStructs.ExplicitBitVect]] = []
 
     def __call__(self, smiles: list[str | None], good: np.ndarray) -> np.ndarray:
@@ -51,11 +53,13 @@ class DiversityFilter:
 
     def _full(self, text: str, good: bool) -> bool:
         if text in self.seen:
-            return self.counts[self.seen[text]] > self.bucket
+            self.found[text] += 1
+            return self.found[text] > self.repeats or self.counts[self.seen[text]] > self.bucket
         if not good:
             return False
         place = scaffold(text) if self.kind == "scaffold" else self._nearest(text)
         self.seen[text] = place
+        self.found[text] = 1
         self.counts[place] += 1
         return self.counts[place] > self.bucket
 

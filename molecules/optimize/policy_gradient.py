@@ -6,7 +6,7 @@ import copy
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,98 +14,16 @@ from torch import Tensor
 
 from flowsuite.molecules.chemistry import smiles_from_packed
 from flowsuite.molecules.graphaf import GraphAF
-from flowsuite.molecules.optimize.baseline import BASELINES, MovingBaseline, normalized
-from flowsuite.molecules.optimize.diversity import FILTERS, DiversityFilter
+from flowsuite.molecules.optimize.baseline import MovingBaseline, normalized
+from flowsuite.molecules.optimize.diversity import DiversityFilter
 from flowsuite.molecules.optimize.likelihood import Terms, decision_terms, dequantization_noise, divergence, entropy
 from flowsuite.molecules.optimize.memory import Memory
-from flowsuite.molecules.optimize.rewards import Reward, Shaping
+from flowsuite.molecules.optimize.options import Options
+from flowsuite.molecules.optimize.rewards import Reward
 from flowsuite.molecules.optimize.rollout import Decisions, Rollout, Starts, decisions_of, draw
 from flowsuite.molecules.optimize.scorer import Scorer
 
 PATIENCE = 5  # void updates in a row after which the weights go back to those of the prior
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a policy is fine-tuned.
-
-    Args:
-        batch_size: molecules drawn a step.
-        temperature: of these.
-        max_atoms: their largest size, the model's own if None.
-        min_atoms: smallest size that STOP is accepted at.
-        updates: optimiser steps a batch.
-        lr: learning rate of Adam, after a linear rise over `warmup` updates.
-        clip: PPO's e; the ratio of new to old probability counts within [1 - e, 1 + e].
-        log_ratio_limit: the logarithm of that ratio is kept within +- this, before it is exponentiated.
-        kl: weight of KL(policy || prior) per decision.
-        entropy: weight of the entropy per decision.
-        gamma: discount for each atom between a decision and the molecule's last atom.
-        baseline, baseline_momentum: see `MovingBaseline`.
-        normalize: advantages in units of their spread.
-        replay: of the best molecules so far, added to each batch.
-        memory: best molecules that are kept for that.
-        diversity, bucket, similarity: see `DiversityFilter`; of molecules better than the baseline.
-        refusal_penalty: minus the reward of a bond that the valence check refused; 0 ignores these.
-        grad_clip: largest norm of a gradient.
-        shaping: of the reward.
-    """
-
-    batch_size: int = 64
-    temperature: float = 1.0
-    max_atoms: int | None = None
-    min_atoms: int = 1
-    updates: int = 2
-    lr: float = 3e-4
-    warmup: int = 10
-    clip: float = 0.2
-    log_ratio_limit: float = 10.0
-    kl: float = 0.05
-    entropy: float = 0.0
-    gamma: float = 1.0
-    baseline: str = "moving"
-    baseline_momentum: float = 0.9
-    normalize: bool = True
-    replay: int = 16
-    memory: int = 128
-    diversity: str = "scaffold"
-    bucket: int = 25
-    similarity: float = 0.6
-    refusal_penalty: float = 0.0
-    grad_clip: float = 1.0
-    shaping: Shaping = field(default_factory=Shaping)
-
-    def __post_init__(self):
-        positive = ("batch_size", "min_atoms", "updates", "lr", "clip", "log_ratio_limit", "grad_clip")
-        at_least_0 = ("temperature", "warmup", "kl", "entropy", "replay", "memory", "refusal_penalty")
-        for names, holds, what in (
-            (positive, lambda v: v > 0, "above 0"),
-            (at_least_0, lambda v: v >= 0, "at least 0"),
-            (("gamma",), lambda v: 0 < v <= 1, "in (0, 1]"),
-        ):
-            for name in names:
-                if not holds(getattr(self, name)):
-                    raise ValueError(f"{name} must be {what}, got {getattr(self, name)}")
-        for name, known in (("baseline", BASELINES), ("diversity", FILTERS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"unknown {name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
-
-
-PUBLISHED = {
-    "temperature": 0.75,
-    "updates": 4,
-    "lr": 1e-4,
-    "warmup": 24,
-    "kl": 0.0,
-    "gamma": 0.9,
-    "baseline": "index",
-    "baseline_momentum": 0.95,
-    "normalize": False,
-    "replay": 0,
-    "diversity": "none",
-    "refusal_penalty": 1.0,
-}
-"""GraphAF's settings, with the reward's `Shaping(structure=True)`; ours else."""
 
 
 @dataclass
@@ -142,7 +60,6 @@ class PolicyGradient:
         context: (P,) properties that a conditional model is asked for.
         starts: gives `n` molecules to go on from, `starts(n, generator)`, rather than from nothing.
         usual: scores of the starts by number; the reward is then of the gain over them.
-        progress: called with the figures of every step.
     """
 
     def __init__(
@@ -161,7 +78,8 @@ class PolicyGradient:
         self.max_atoms = self.options.max_atoms or flow.max_atoms
         self.reward = Reward(self.options.shaping, scorer.target.sign, scorer.pool)
         self.baseline = MovingBaseline(self.options.baseline, self.max_atoms, self.options.baseline_momentum)
-        self.filter = DiversityFilter(self.options.diversity, self.options.bucket, self.options.similarity)
+        of = self.options
+        self.filter = DiversityFilter(of.diversity, of.bucket, of.similarity, of.repeats)
         self.memory = Memory(self.options.memory)
         self.starts, self.usual = starts, usual
         self.device = flow.conditioner_device()
@@ -214,7 +132,6 @@ class PolicyGradient:
             return rewards
         good = np.isfinite(rewards) & (rewards > np.nanmean(rewards))
         crowded = self.filter(smiles, good)
-        self.crowded = float(crowded.mean())
         return np.where(crowded, np.nanmin(rewards), rewards)
 
     def _figures(self, rollout: Rollout, smiles, scores: np.ndarray, new: int) -> dict[str, float]:

@@ -34,7 +34,7 @@ def test_target_of_a_file(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def heavy(mol):\n    return mol.GetNumAtoms()\n")
     assert Target(f"{path}:heavy").score(["CCO"]) == [(3.0, "")]
-    with pytest.raises(ValueError, match=r"no function .hevy..*did you mean .heavy."):
+    with pytest.raises(ValueError, match=r"no function 'hevy'.*did you mean 'heavy'"):
         Target(f"{path}:hevy")
     path.write_text("import nothing_of_this_name\n")
     with pytest.raises(ValueError, match="cannot be run: ModuleNotFoundError"):
@@ -75,7 +75,7 @@ def test_one_bad_molecule_does_not_spoil_a_batch():
 def test_a_target_that_always_fails_ends_the_run():
     scorer = Scorer(Target(f"{HERE}:hopeless"))
     scorer(["C" * n for n in range(1, 10)])
-    with pytest.raises(ValueError, match=r"hopeless. failed on all of 40 molecules.*C: ValueError: never"):
+    with pytest.raises(ValueError, match=r"hopeless' failed on all of 40 molecules.*C: ValueError: never"):
         scorer(["C" * n for n in range(10, 41)])
 
 
@@ -105,7 +105,6 @@ def test_reward_shapes():
 
 
 def test_published_reward_adds_structure():
-    strained, fine = "C1C2CC12C#C", "CCCO"
-    rewards = Reward(Shaping("linear", 1.0, structure=True))([strained, fine], np.array([0.5, 0.5]))
-    assert rewards[1] == 2.5
-    assert rewards[0] < 2.5
+    alert, fine = "CCOO", "CCCO"
+    rewards = Reward(Shaping("linear", 1.0, structure=True))([alert, fine], np.array([0.5, 0.5]))
+    assert rewards.tolist() == [1.5, 2.5]
