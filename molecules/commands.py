@@ -18,6 +18,8 @@ COMMANDS = {
     "evaluate": ("every metric of a file of SMILES, against data", "flowsuite.molecules.evaluate"),
 }
 
+SHORTCUTS = {"optimize": "fine-tune GraphAF towards a property  flowsuite optimize --ckpt_path m.ckpt --target qed --out qed"}
+
 
 def usage() -> str:
     lines = [f"  {name:<12}{what}" for name, (what, _) in COMMANDS.items()]

@@ -77,11 +77,17 @@ class GraphAFModule(FlowModule):
             self.flow.property_mean.copy_(scale["mean"])
             self.flow.property_std.copy_(scale["std"])
 
+    def on_validation_start(self) -> None:
+        self.check_data()
+
     def on_test_start(self) -> None:
         self.check_data()
 
+    def on_predict_start(self) -> None:
+        self.check_data()
+
     def check_data(self) -> None:
-        """That data and model speak of the same atoms."""
+        """That data and model speak of the same atoms and properties."""
         data = getattr(self.trainer, "datamodule", None)
         vocabulary = getattr(data, "vocabulary", None)
         if vocabulary is not None and vocabulary != self.flow.vocabulary:
@@ -89,6 +95,13 @@ class GraphAFModule(FlowModule):
                 f"the data have the atom classes {', '.join(vocabulary.names)}, the model "
                 f"{', '.join(self.flow.vocabulary.names)}: give both the same `atoms`"
             )
+        if self.flow.properties and hasattr(data, "packed"):
+            names = tuple(data.packed("train").names)
+            if names != self.flow.properties:
+                raise ValueError(
+                    f"the data have the properties {', '.join(names) or 'none'}, the model "
+                    f"{', '.join(self.flow.properties)}: give both the same `properties`"
+                )
 
     # Loss
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import importlib.util
 import os
 import sys
+from pathlib import Path
+from types import ModuleType
 
 USAGE = """\
 flowsuite: normalizing-flow generative models with exact likelihoods
@@ -139,7 +142,8 @@ def dispatch(argv: list[str]) -> int | None:
     for domain in known:
         if command in shortcuts(domain):
             return call_main(f"flowsuite.{domain}.commands", command, argv)
-    close = difflib.get_close_matches(command, [*TRAIN, *COMMANDS, "recipes", *known], n=1)
+    short = [name for domain in known for name in shortcuts(domain)]
+    close = difflib.get_close_matches(command, [*TRAIN, *COMMANDS, "recipes", *known, *short], n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "; see flowsuite --help"
     print(f"flowsuite: error: unknown command {command!r}{hint}", file=sys.stderr)
     return 2
@@ -150,22 +154,40 @@ def usage() -> str:
 
     found = [name for name in domains() if has_module(f"flowsuite.{name}", "commands")]
     lines = [f"  flowsuite {name:<10}{text}" for domain in found for name, text in shortcuts(domain).items()]
-    lines += [f"  flowsuite {name} COMMAND{' ' * max(1, 12 - len(name))}tools of this domain" for name in found]
+    lines += [f"  flowsuite {f'{name} COMMAND':<22}tools of this domain" for name in found]
     return USAGE.format(domains="".join(f"{line}\n" for line in lines))
 
 
 def shortcuts(domain: str) -> dict[str, str]:
-    """Commands of a domain that go without its name, and what they do: `SHORTCUTS` of its `commands`."""
-    if not has_module(f"flowsuite.{domain}", "commands"):
-        return {}
-    return getattr(importlib.import_module(f"flowsuite.{domain}.commands"), "SHORTCUTS", {})
+    """Commands of a domain that go without its name, and what they do: the literal `SHORTCUTS` of its `commands`.
+
+    It is read from the source: to import a domain takes seconds, and what the domain depends on.
+    """
+    path = module_file(f"flowsuite.{domain}", "commands")
+    for node in ast.parse(path.read_text(encoding="utf-8")).body if path else []:
+        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "SHORTCUTS" for target in node.targets):
+            return ast.literal_eval(node.value)
+    return {}
+
+
+def module_file(package: str, name: str) -> Path | None:
+    """The file of a module of a package; neither is imported."""
+    spec = importlib.util.find_spec(package)
+    folders = (spec.submodule_search_locations if spec else None) or []
+    return next((path for folder in folders if (path := Path(folder, f"{name}.py")).is_file()), None)
 
 
 def has_module(package: str, name: str) -> bool:
     """Whether a package has a module of this name; neither is imported."""
-    spec = importlib.util.find_spec(package)
-    folders = (spec.submodule_search_locations if spec else None) or []
-    return any(os.path.isfile(os.path.join(folder, f"{name}.py")) for folder in folders)
+    return module_file(package, name) is not None
+
+
+def import_alone(package: str, name: str) -> ModuleType:
+    """A module that needs only the standard library, without its package, which may take seconds or not be usable."""
+    spec = importlib.util.spec_from_file_location(f"{package}.{name}", module_file(package, name))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def call_main(module: str, command: str, argv: list[str]) -> int | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import html
 import importlib
-import importlib.util
 import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flowsuite.core.training.cli import has_module
 from flowsuite.core.training.files import atomic_write, make_folder
 from flowsuite.core.training.recipes import domains
 
@@ -66,7 +66,7 @@ def write_page(sections: list[Section], root: Path) -> Path:
 
 
 def domains_with_demo() -> list[str]:
-    return [name for name in domains() if importlib.util.find_spec(f"flowsuite.{name}.demo")]
+    return [name for name in domains() if has_module(f"flowsuite.{name}", "demo")]
 
 
 def main(argv: list[str] | None = None) -> int:

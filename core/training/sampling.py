@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
 import os
 import tempfile
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 
 from flowsuite.core.training.checkpoint import load_module
-from flowsuite.core.training.cli import has_module
+from flowsuite.core.training.cli import has_module, import_alone
 from flowsuite.core.training.contexts import context_for, read_context, rows_in_turn
 from flowsuite.core.training.files import make_folder
 from flowsuite.core.training.module import FlowModule
@@ -76,7 +75,7 @@ def domain_options() -> dict[str, tuple[Callable[[str], Any], str]]:
     found = {}
     for domain in rooms():
         if has_module(f"flowsuite.{domain}", "sampling"):
-            found |= importlib.import_module(f"flowsuite.{domain}.sampling").OPTIONS
+            found |= import_alone(f"flowsuite.{domain}", "sampling").OPTIONS
     return found
 
 
