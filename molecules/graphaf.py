@@ -75,7 +75,7 @@ class GraphAF(nn.Module):
                 raise ValueError(f"unknown {name} {value!r}: expected one of {', '.join(known)}")
         self.vocabulary = Vocabulary(atoms)
         self.max_atoms, self.window, self.stop = max_atoms, window, stop
-        self.properties = tuple(properties)
+        self.properties, self.context_features = tuple(properties), len(properties)
         if properties and conditioner != "gine":
             raise ValueError("only the conditioner 'gine' takes properties")
         if conditioner == "gine":
@@ -121,6 +121,11 @@ class GraphAF(nn.Module):
             raise ValueError(f"expected properties {', '.join(self.properties)} of every molecule, got {got}")
         return (context - self.property_mean) / self.property_std
 
+    def check_rows(self, context: Tensor | None, n: int) -> None:
+        """That a context has a row for each of n molecules."""
+        if self.properties and context is not None and context.shape[0] != n:
+            raise ValueError(f"expected the properties of {n} molecules, got those of {context.shape[0]}")
+
     def encode_states(self, prefixes: Prefixes, context: Tensor | None = None) -> Encoded:
         return self.conditioner(prefixes.graphs, self.standardize(context))
 
@@ -135,6 +140,7 @@ class GraphAF(nn.Module):
     def log_probs(self, x: Batch | Prefixes, context: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """`log_prob`, and its terms, one for each decision: of atoms, of bonds."""
         prefixes = x if isinstance(x, Prefixes) else self.expand(x)
+        self.check_rows(context, prefixes.molecules)
         encoded = self.encode_states(prefixes, context)
         total, terms = 0.0, []
         for decision, steps in self.decisions(prefixes):

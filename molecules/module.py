@@ -16,6 +16,7 @@ from flowsuite.molecules.packed import PackedMolecules, ordered_batch, to_dense
 from flowsuite.molecules.prefix import Prefixes
 from flowsuite.molecules.sampler import Generated
 from flowsuite.molecules.samples import save_part, write_all
+from flowsuite.molecules.testing import judge, print_headline, save
 
 EXAMPLES = 24  # molecules in TensorBoard's picture
 
@@ -24,12 +25,14 @@ class GraphAFModule(FlowModule):
     """Trains a `GraphAF` by maximum likelihood of a random breadth-first order of each molecule, new every epoch.
 
     Logged: `nats_per_molecule`, `-log p(G, order)` (with continuous decisions a bound), its parts `atom_nats` and
-    `bond_nats`, and `nats_per_step`. After a test, `test_samples` molecules are drawn with valence checks, and as many
-    without, and compared with the training and test molecules: see `flowsuite.molecules.metrics`.
+    `bond_nats`, and `nats_per_step`. After a test, one process draws `test_samples` molecules with valence checks, and
+    as many without, compares them with the training and test molecules, see `flowsuite.molecules.testing`, and
+    writes `molecules.json`.
 
     Args:
         flow: a `GraphAF`.
-        test_samples: molecules to draw after a test; 0 for none.
+        test_samples: molecules to draw after a test, by a conditional model with the properties of test molecules; 0
+            for none.
         test_temperature: factor on the noise, there.
         sample_batch: molecules drawn at a time, there.
         kwargs: those of `FlowModule`.
@@ -52,7 +55,6 @@ class GraphAFModule(FlowModule):
                 f"{test_samples}, {sample_batch}, {test_temperature}"
             )
         self.test_samples, self.test_temperature, self.sample_batch = test_samples, test_temperature, sample_batch
-        self.report: Any = None  # of the last test
 
     # Data
 
@@ -90,6 +92,10 @@ class GraphAFModule(FlowModule):
         """That data and model speak of the same atoms and properties."""
         data = getattr(self.trainer, "datamodule", None)
         vocabulary = getattr(data, "vocabulary", None)
+        for name in ("window", "max_atoms"):
+            theirs, ours = getattr(data, name, 0), getattr(self.flow, name)
+            if theirs > ours:
+                raise ValueError(f"{name} of the data is {theirs}, of the model {ours}: give both the same `{name}`")
         if vocabulary is not None and vocabulary != self.flow.vocabulary:
             raise ValueError(
                 f"the data have the atom classes {', '.join(vocabulary.names)}, the model "
@@ -196,10 +202,11 @@ class GraphAFModule(FlowModule):
     # Testing
 
     def on_test_epoch_end(self) -> None:
-        if self.test_samples and self.trainer.is_global_zero and not self.flow.properties:
-            from flowsuite.molecules.testing import test_molecules
-
-            self._seed("test samples")
-            self.report, figures = test_molecules(self)
+        if self.test_samples and self.trainer.is_global_zero:
+            report, figures = judge(self, getattr(self.trainer, "datamodule", None))
+            print_headline(figures, self.test_samples, self.test_temperature)
+            report.print()
+            path = save(report, figures, Path(self.trainer.log_dir or self.trainer.default_root_dir))
+            self.print(f"all figures and histograms: {path}")
             self.log_dict({f"test/{name}": value for name, value in figures.items()}, rank_zero_only=True)
         super().on_test_epoch_end()

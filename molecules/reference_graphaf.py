@@ -77,7 +77,6 @@ def convert(
     }
     for ours, theirs in NETS.items():
         new |= {f"{ours}.{name}": value for name, value in _decision(weights, theirs, layers, kind).items()}
-        new[f"{ours}.prior_log_var"] = weights["prior_ln_var"]
     return "flowsuite.molecules.graphaf.GraphAF", init_args, new
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import scatter
 
+from flowsuite.core.numerics import at_least_float32, autocast_off
 from flowsuite.molecules.graphs import StateGraphs
 from flowsuite.molecules.vocabulary import BOND_NAMES
 
@@ -59,11 +60,13 @@ class CountedBatchNorm(nn.BatchNorm1d):
 
     def expanded(self, h: Tensor, counts: Tensor, zeros: Tensor) -> tuple[Tensor, Tensor]:
         """`(h (R, d), what a row of zeros becomes (d,))`: row r counts `counts[r]` times, zeros `zeros` times."""
+        h = at_least_float32(h)
         if self.training:
             counts = counts.to(h.dtype)
             total = counts.sum() + zeros
-            mean = (counts @ h) / total
-            var = (counts @ (h - mean).square() + zeros * mean.square()) / total
+            with autocast_off(h):
+                mean = (counts @ h) / total
+                var = (counts @ (h - mean).square() + zeros * mean.square()) / total
             with torch.no_grad():
                 self.num_batches_tracked += 1
                 self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)

@@ -95,9 +95,12 @@ class Sampler:
                 f"expected at least 1 molecule and a temperature >= 0, got n={n}, temperature={temperature}"
             )
         self.device = flow.conditioner_device()
+        if int(torch.as_tensor(min_atoms).max()) > 1 and not flow.stop:
+            raise ValueError("min_atoms needs a model with STOP: without it a molecule ends where an atom gets no bond")
         self.min_atoms = torch.as_tensor(min_atoms, device=self.device).clamp_min(1).expand(n)
         if int(self.min_atoms.max()) > self.max_atoms:
             raise ValueError(f"min_atoms {int(self.min_atoms.max())} is above the largest size {self.max_atoms}")
+        flow.check_rows(context, n)
         self.context = flow.standardize(context)
         classes = flow.atom_decision.classes, flow.edge_decision.classes
         self.noise = FreshNoise(classes, self.device, generator) if noise is None else noise

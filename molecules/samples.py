@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,15 @@ from rdkit import Chem
 from flowsuite.core.training.files import atomic_write, load_npz, write_npz
 from flowsuite.molecules.chemistry import smiles_from_packed
 from flowsuite.molecules.draw import write_grid
+from flowsuite.molecules.mapping import default_workers, map_molecules
 from flowsuite.molecules.packed import PackedMolecules
-from flowsuite.molecules.properties import PROPERTIES
+from flowsuite.molecules.properties import PROPERTIES, properties_of
 from flowsuite.molecules.sampler import Generated
 from flowsuite.molecules.smiles import parse, quiet
 
 COLUMNS = ("mw", "logp", "qed", "sa", "plogp")  # properties of the CSV
 SHOWN = 36  # molecules in the picture
+FEW = 500  # samples that are not worth starting processes for
 
 
 def part_path(out: Path, first: int) -> Path:
@@ -45,7 +49,7 @@ def load_part(out: Path, first: int) -> Generated:
     return Generated(PackedMolecules.load(path), *(torch.from_numpy(flags[k]) for k in ("rejected", "unattached")))
 
 
-def write_all(out: Path, parts: Sequence[int], sdf: bool = False, svg: bool = False, workers: int = 0) -> str:
+def write_all(out: Path, parts: Sequence[int], sdf: bool = False, svg: bool = False) -> str:
     """All parts put together into `molecules.smi`, `.csv`, a picture and, if asked for, `.sdf`.
 
     The .smi holds one canonical SMILES a line, of molecules that RDKit accepts as one piece. The CSV has a row for
@@ -55,12 +59,12 @@ def write_all(out: Path, parts: Sequence[int], sdf: bool = False, svg: bool = Fa
         A line that says what was generated.
     """
     generated = Generated.join([load_part(out, first) for first in parts])
+    workers = default_workers() if len(generated) > FEW else 0
     smiles = smiles_from_packed(generated.molecules, workers=workers, progress="canonical SMILES")
-    smiles = [None if text is None or "." in text else text for text in smiles]
     valid = [text for text in smiles if text is not None]
     with atomic_write(out / "molecules.smi") as file:
         file.write("".join(f"{text}\n" for text in valid).encode())
-    rows = describe(smiles, generated)
+    rows = describe(smiles, generated, workers)
     with atomic_write(out / "molecules.csv") as file:
         file.write(to_csv(rows).encode())
     if valid:
@@ -78,14 +82,17 @@ def write_all(out: Path, parts: Sequence[int], sdf: bool = False, svg: bool = Fa
     )
 
 
-def describe(smiles: Sequence[str | None], generated: Generated) -> list[dict[str, object]]:
-    """A row for each sample."""
+def describe(smiles: Sequence[str | None], generated: Generated, workers: int = 0) -> list[dict[str, object]]:
+    """A row for each sample; a property that RDKit cannot compute is left empty."""
+    scores = map_molecules(partial(properties_of, names=COLUMNS), smiles, workers, "properties")
+    sizes, refused = generated.molecules.sizes.tolist(), generated.rejected.tolist()
     rows = []
-    for index, text in enumerate(smiles):
-        mol = parse(text)
-        scores = {name: "" if mol is None else f"{PROPERTIES[name](mol):.4f}" for name in COLUMNS}
-        size, refused = int(generated.molecules.sizes[index]), int(generated.rejected[index])
-        rows.append({"smiles": text or "", **scores, "atoms": size, "refused_draws": refused})
+    for text, found, size, draws in zip(smiles, scores, sizes, refused, strict=True):
+        values = ((found or {}).get(name, math.nan) for name in COLUMNS)
+        shown = ("" if math.isnan(value) else f"{value:.4f}" for value in values)
+        rows.append(
+            {"smiles": text or "", **dict(zip(COLUMNS, shown, strict=True)), "atoms": size, "refused_draws": draws}
+        )
     return rows
 
 

@@ -2,79 +2,128 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from flowsuite.core.training.seeding import fold_seed, global_seed
 from flowsuite.molecules.chemistry import smiles_from_packed
-from flowsuite.molecules.metrics import evaluate
-from flowsuite.molecules.metrics.basic import under, uniqueness
+from flowsuite.molecules.mapping import default_workers
+from flowsuite.molecules.metrics.basic import under, uniqueness, validity
+from flowsuite.molecules.metrics.report import evaluate
 from flowsuite.molecules.metrics.table import Report
+from flowsuite.molecules.packed import ordered_batch
+from flowsuite.molecules.properties import PROPERTIES
 from flowsuite.molecules.sampler import Generated
+from flowsuite.molecules.smiles import parse
 
 if TYPE_CHECKING:
     from flowsuite.molecules.module import GraphAFModule
 
-REFERENCE = 10_000  # molecules of the test set that are compared with
+REFERENCE = 10_000  # molecules of a reference set that are compared with
+REBUILT = 500  # test molecules that are encoded and decoded
+REPORT = "molecules.json"
 
 
 @torch.no_grad()
-def draw(module: GraphAFModule, n: int, check: bool) -> Generated:
-    """`n` molecules in batches, from (seed, check, batch)."""
+def draw(module: GraphAFModule, n: int, check: bool, context: Tensor | None = None) -> Generated:
+    """`n` molecules in batches, from (seed, check, batch); `context` holds a row for each."""
     parts = []
     for first in range(0, n, module.sample_batch):
         seed = fold_seed(global_seed(), "test samples", int(check), first)
         generator = torch.Generator(module.device).manual_seed(seed)
         count = min(module.sample_batch, n - first)
-        parts.append(module.generate(count, None, module.test_temperature, generator, unchecked=not check))
+        rows = None if context is None else context[first : first + count].to(module.device)
+        parts.append(module.generate(count, rows, module.test_temperature, generator, unchecked=not check))
     return Generated.join(parts)
 
 
-def connected(smiles: list[str | None]) -> list[str | None]:
-    """Molecules of one piece; None for all else."""
-    return [None if text is None or "." in text else text for text in smiles]
+def judge(module: GraphAFModule, data: Any) -> tuple[Report, dict[str, float]]:
+    """Draws `test_samples` molecules with valence checks and as many without, and prints what they are like.
 
-
-def share(smiles: list[str | None]) -> float:
-    return sum(text is not None for text in smiles) / len(smiles)
-
-
-def test_molecules(module: GraphAFModule) -> tuple[Report, dict[str, float]]:
-    """Draws `test_samples` molecules with valence checks and as many without, prints what they are like.
+    A conditional model is asked for the properties of test molecules, in turn.
 
     Returns:
-        The whole report on the checked ones, and the headline figures of both, as shares from 0 to 1.
+        The whole report on the checked ones, and headline figures: shares from 0 to 1, and the mean absolute error of
+        each property that was asked for.
     """
-    data, n = getattr(module.trainer, "datamodule", None), module.test_samples
-    checked, free = draw(module, n, check=True), draw(module, n, check=False)
-    smiles, unchecked = (connected(smiles_from_packed(part.molecules)) for part in (checked, free))
-    sets = {name: data.smiles(split) for name, split in (("train", "train"), ("test", "test"))} if data else {}
-    report = evaluate(smiles, **sets, limit=REFERENCE)
+    n, workers = module.test_samples, default_workers()
+    context = wanted_properties(data, n) if module.flow.properties else None
+    checked, free = (draw(module, n, check, context) for check in (True, False))
+    smiles, unchecked = (smiles_from_packed(part.molecules, workers) for part in (checked, free))
+    sets = {} if data is None else {"train": data.smiles("train"), "test": data.smiles("test")}
+    if data is not None and "test_scaffolds" in data.sources():
+        sets["scaffold_test"] = data.smiles("test_scaffolds")
+    report = evaluate(smiles, **sets, limit=REFERENCE, workers=workers, progress=True, device=str(module.device))
+    attached = [None if loose else text for text, loose in zip(unchecked, free.unattached.tolist(), strict=True)]
     figures = {
-        "valid": share(smiles),
+        "valid": validity(smiles),
         "pure_valid": float((checked.rejected == 0).float().mean()),
-        "valid_unchecked": share(unchecked),
-        "attached_and_valid_unchecked": share(
-            [None if loose else text for text, loose in zip(unchecked, free.unattached.tolist(), strict=True)]
-        ),
+        "valid_unchecked": validity(unchecked),
+        "attached_and_valid_unchecked": validity(attached),
         "unique": uniqueness(smiles),
         "unique_unchecked": uniqueness(unchecked),
-        "under_5_atoms": under([int(size) for size in checked.molecules.sizes]),
+        "under_5_atoms": under(checked.molecules.sizes.tolist()),
     }
-    if sets:
+    if data is not None:
         figures["novel"] = report.figure("basic", "novel")
-    print_headline(figures, n, module.test_temperature)
-    report.print()
+        figures["reconstructed"] = reconstruction(module, data)
+    if context is not None:
+        figures |= property_errors(module.flow.properties, smiles, context)
     return report, figures
+
+
+def wanted_properties(data: Any, n: int) -> Tensor:
+    """Properties (n, P) of test molecules, in turn."""
+    if data is None:
+        raise ValueError("a conditional model is tested on the properties of a data module")
+    rows = data.packed("test").properties
+    return rows[torch.arange(n) % len(rows)]
+
+
+def property_errors(names: tuple[str, ...], smiles: list[str | None], wanted: Tensor) -> dict[str, float]:
+    """`error_of_<name>`: mean |property - wanted| over valid molecules, of the names in `PROPERTIES`."""
+    valid = [(parse(text), row) for text, row in zip(smiles, wanted.tolist(), strict=True) if text is not None]
+    found = {}
+    for column, name in enumerate(names):
+        if name in PROPERTIES and valid:
+            errors = [abs(PROPERTIES[name](mol) - row[column]) for mol, row in valid]
+            found[f"error_of_{name}"] = sum(errors) / len(errors)
+    return found
+
+
+@torch.no_grad()
+def reconstruction(module: GraphAFModule, data: Any) -> float:
+    """Share of test molecules whose noise decodes to the very same graph, atom by atom."""
+    packed = data.packed("test")
+    indices = torch.arange(min(len(packed), REBUILT))
+    orders = torch.Generator().manual_seed(fold_seed(global_seed(), "reconstruction"))
+    batch = ordered_batch(packed, indices, module.flow.window, orders)
+    prefixes = module.flow.expand(batch).to(module.device)
+    context = packed.properties[indices].to(module.device) if module.flow.properties else None
+    again = module.flow.decode(*module.flow.encode(prefixes, context), prefixes, context).molecules
+    decoded = [again.graph(i) for i in range(len(again))]
+    pairs = zip(smiles_from_packed(packed[indices]), smiles_from_packed(again), strict=True)
+    return sum(a == b for a, b in pairs) / len(decoded)
+
+
+def save(report: Report, figures: dict[str, float], folder: Path) -> Path:
+    """The report with the headline figures as JSON in `folder`."""
+    report.figures = {"headline": figures, **report.figures}
+    path = folder / REPORT
+    report.save(path)
+    return path
 
 
 def print_headline(figures: dict[str, float], n: int, temperature: float) -> None:
     table = Table(title=f"{n} molecules at temperature {temperature:g}", box=None, padding=(0, 2, 0, 0))
     table.add_column("figure")
-    table.add_column("%", justify="right")
+    table.add_column("", justify="right")
     for name, value in figures.items():
-        table.add_row(name.replace("_", " "), f"{100 * value:.2f}")
+        shown = f"{value:.3f}" if name.startswith("error_of_") else f"{100 * value:.2f} %"
+        table.add_row(name.replace("_", " "), shown)
     Console().print(table)

@@ -12,6 +12,11 @@ from flowsuite.molecules.decisions.decision import ContinuousDecision
 SCALES = ("exp", "sigmoid", "softplus")
 
 
+def log_softplus(a: Tensor) -> Tensor:
+    """`log softplus(a)`, which is a itself far below 0."""
+    return torch.where(a < -20, a, F.softplus(a.clamp_min(-20)).log())
+
+
 class AffineDecision(ContinuousDecision):
     """L affine layers (arXiv 2001.09382); layer l has its own net `(a, t) = net_l(c)` of the same condition c:
 
@@ -29,7 +34,7 @@ class AffineDecision(ContinuousDecision):
         layers: L.
         hidden: width of each net.
         scale: "exp", "sigmoid" or "softplus".
-        bounded: keep w at most 1, so that 12 layers cannot overflow float32.
+        bounded: keep w at most 1, so that 12 layers of "exp" cannot overflow float32.
         sigmoid_shift: of "sigmoid".
         kwargs: those of `ContinuousDecision`.
     """
@@ -82,13 +87,17 @@ class AffineDecision(ContinuousDecision):
 
     def layer_maps(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """`(log s, b)` (E, L, K) of every layer `z <- s y + b`."""
-        w = self.rescale.clamp_max(1.0) if self.bounded else self.rescale
+        w = self._bound(self.rescale)
         if self.scale == "sigmoid":
             a, t = (params * w.exp()).chunk(2, dim=2)
-            return F.logsigmoid(a + self.sigmoid_shift) + self.rescale_sigmoid, t
+            return F.logsigmoid(a + self.sigmoid_shift) + self._bound(self.rescale_sigmoid), t
         a, t = params.chunk(2, dim=2)
-        log_s = w.exp() * a.tanh() if self.scale == "exp" else w + F.softplus(a).log()
+        log_s = w.exp() * a.tanh() if self.scale == "exp" else w + log_softplus(a)
         return log_s, t * log_s.exp()
+
+    def _bound(self, w: Tensor) -> Tensor:
+        """At most 1, with the gradient of what is cut off, so that w finds its way back."""
+        return w + (w.clamp_max(1.0) - w).detach() if self.bounded else w
 
     def transform(self, params, y):
         scale, shift, log_scale = self.fold(params)

@@ -62,7 +62,12 @@ class ContinuousDecision(Decision):
         super().__init__(classes)
         if not 0 < dequantization < 1:
             raise ValueError(f"dequantization must be between 0 and 1, got {dequantization}")
-        self.dequantization, self.prior_log_var = dequantization, prior_log_var
+        self.dequantization = dequantization
+        self._prior = (prior_log_var,)  # in a tuple: the parameter stays the owner's
+
+    @property
+    def prior_log_var(self) -> Tensor | None:
+        return self._prior[0]
 
     def transform(self, params: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """`(z (E, K), log|dz/dy| (E,))`."""

@@ -47,7 +47,7 @@ class ModuloDecision(Decision):
     def shift(self, params: Tensor) -> Tensor:
         """(E, K): one-hot of the sum of all shifts modulo K, with the gradient of the softmaxes."""
         soft = at_least_float32(params).softmax(2)
-        hard = F.one_hot(soft.argmax(2), self.classes).to(soft)
+        hard = F.one_hot(params.argmax(2), self.classes).to(soft)
         straight = hard + soft - soft.detach()
         total = straight[:, 0]
         for layer in straight.unbind(1)[1:]:
