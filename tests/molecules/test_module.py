@@ -180,7 +180,7 @@ def test_data_of_another_kind_are_refused(what, options, message, tmp_path):
 
 
 def test_larger_molecules_than_the_model_has_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="the model's largest is 5"):
+    with pytest.raises(ValueError, match="max_atoms of the data is 8, of the model 5"):
         fit(module({"max_atoms": 5}), tmp_path)
 
 
