@@ -10,8 +10,8 @@ from rich.table import Table
 
 from flowsuite.core.training.seeding import fold_seed, global_seed
 from flowsuite.molecules.chemistry import smiles_from_packed
-from flowsuite.molecules.metrics import evaluate
 from flowsuite.molecules.metrics.basic import under, uniqueness
+from flowsuite.molecules.metrics.report import evaluate
 from flowsuite.molecules.metrics.table import Report
 from flowsuite.molecules.sampler import Generated
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from rdkit import Chem
 
+from flowsuite.core.training import sampling
 from flowsuite.core.training.cli import main as flowsuite
 from flowsuite.molecules.properties import PROPERTIES
 from flowsuite.molecules.samples import COLUMNS
@@ -82,12 +83,29 @@ def test_seeds_repeat_and_other_seeds_differ(models, tmp_path):
     assert a == b != c
 
 
-def test_two_processes_draw_the_same(models, tmp_path):
+def test_samples_do_not_depend_on_the_shards(models, tmp_path):
+    given = ["--ckpt_path", str(models / "plain.ckpt"), "--num=20", "--batch_size=8", "--min_atoms=3"]
+    for devices in (1, 2):
+        out = tmp_path / str(devices)
+        options = sampling.parser().parse_args([*given, f"--out={out}", f"--devices={devices}"])
+        module = sampling.load(options, 0)
+        done = [part for rank in range(devices) for part in sampling.batches(module, options, rank)]
+        assert sorted(done) == [(0, 8), (8, 8), (16, 4)]
+        assert module.finish_samples(out, range(0, 20, 8)).startswith("20 of 20 valid")
+    assert (tmp_path / "1/molecules.csv").read_bytes() == (tmp_path / "2/molecules.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_two_processes_draw_the_same(models, tmp_path, capfd):
     for devices in (1, 2):
         assert sample(models, tmp_path / str(devices), "--num", 20, "--devices", devices, "--sdf") == 0
     one, two = tmp_path / "1", tmp_path / "2"
     assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in two.iterdir())
     assert (one / "molecules.csv").read_bytes() == (two / "molecules.csv").read_bytes()
+    capfd.readouterr()
+    assert sample(models, tmp_path / "no", "--min_atoms", 12, "--devices", 2) == 1
+    error = capfd.readouterr().err.strip().splitlines()
+    assert error == ["flowsuite: error: min_atoms 12 is above the largest size 9"]
 
 
 @pytest.mark.parametrize("start", ["C1CC1", "C[N+](=O)[O-]", "O"])
@@ -148,7 +166,6 @@ ERRORS = [
     ("plain", ["--start", "CCS"], "outside the vocabulary"),
     ("plain", ["--start", "C" * 10], "of at most 9"),
     ("plain", ["--min_atoms", "12"], "min_atoms 12 is above the largest size 9"),
-    ("plain", ["--min_atoms", "12", "--devices", "2"], "min_atoms 12 is above the largest size 9"),
     ("plain", ["--property", "logp=1"], "the properties of this model are none"),
     ("plain", ["--class", "1"], "--class 1: this model is not conditional on a class"),
     ("plain", ["--points", "5"], "--points: a GraphAFModule takes no such option"),
