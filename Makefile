@@ -27,7 +27,7 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install -q -e '.[images,pointclouds]'
+	$(BIN)/pip install -q -e '.[images,pointclouds,molecules]'
 	@touch $@
 
 $(VENV)/.test-installed: pyproject.toml | $(VENV)/bin/pip

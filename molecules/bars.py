@@ -48,6 +48,8 @@ def draw_bars(histograms: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Im
             for side, (name, colour) in enumerate(COLOURS.items()):
                 height = HEIGHT * both[name].get(entry, 0.0) / largest
                 x = left + side * BAR
+                if height < 0.5:
+                    continue
                 canvas.rectangle([x, base - height, x + BAR - 1, base], fill=colour)
             canvas.text((left + BAR, base + 4), entry, fill="black", font=font, anchor="mt")
         canvas.text((MARGIN - 4, top + MARGIN), f"{largest:.0%}", fill="black", font=font, anchor="rt")

@@ -27,7 +27,7 @@ class Generated:
 
     Attributes:
         molecules: the graphs.
-        rejected: (n,) draws that a check refused; 0 where the molecule is what unchecked sampling gives.
+        rejected: (n,) draws that a check of valences refused; 0 where the molecule is what unchecked sampling gives.
         unattached: (n,) bool, the last atom that was drawn got no bond and was dropped.
     """
 
@@ -176,8 +176,9 @@ class Sampler:
             noise = self.noise.atoms(of[left], self.molecules.size[of[left]])
             scores = self.flow.atom_decision.decode(params[left], noise, self.temperature)
             chosen[left] = scores.argmax(1)
-            refused = self._refused_atoms(of[left], chosen[left])
-            self.rejected[of[left]] += refused
+            early, hopeless = self._refused_atoms(of[left], chosen[left])
+            self.rejected[of[left]] += hopeless
+            refused = early | hopeless
             left, scores = left[refused], scores[refused]
             if not left.numel():
                 break
@@ -188,14 +189,14 @@ class Sampler:
     def _stops(self, classes: Tensor) -> Tensor:
         return classes == len(self.flow.vocabulary) if self.flow.stop else torch.zeros_like(classes, dtype=torch.bool)
 
-    def _refused_atoms(self, rows: Tensor, classes: Tensor) -> Tensor:
-        """A STOP that comes too early, and, when checking, an atom that no bond could be made to."""
+    def _refused_atoms(self, rows: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Where a STOP comes too early, and, when checking, where no bond could be made to an atom."""
         stop = self._stops(classes)
         early = stop & (self.molecules.size[rows] < self.min_atoms[rows])
         if not (self.check and self.flow.stop):
-            return early
+            return early, torch.zeros_like(early)
         cannot_bond = (self.molecules.valences[classes.clamp_max(len(self.flow.vocabulary))] < 1) & ~stop
-        return early | (cannot_bond & (self.molecules.size[rows] > 0))
+        return early, cannot_bond & (self.molecules.size[rows] > 0)
 
     def _add(self, rows: Tensor, classes: Tensor) -> None:
         stop = self._stops(classes)

@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
 def summary(error: Exception) -> str:
     """The message of an error on one line, with the kind of error where the message alone says little."""
     text = " ".join(str(error).split())
-    if "Original Traceback" in text:  # what torch makes of an error in a loader's worker: its last line is the error
+    if "Traceback (most recent call last)" in text:  # of a process that torch started: its last line is the error
         text = str(error).strip().splitlines()[-1]
         return text.partition(": ")[2] or text
     if isinstance(error, OSError) and error.filename is not None and error.strerror:

@@ -273,6 +273,7 @@ def run(argv: list[str]) -> int:
     warnings.filterwarnings("ignore", ".*exists and is not empty.*")
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*treespec.*")
+    warnings.filterwarnings("ignore", ".*overridden `on_before_batch_transfer`.*")
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint.*")
     warnings.filterwarnings("ignore", ".*overridden `on_before_batch_transfer`.*")
     for name in ("utilities.rank_zero", "trainer.connectors.checkpoint_connector"):

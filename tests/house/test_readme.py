@@ -10,6 +10,17 @@ from flowsuite.core.training import cli
 
 README = Path(__file__).parents[2] / "README.md"
 SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--trainer.check_val_every_n_epoch", "1"]
+FEW_MOLECULES = {"max_atoms": "6", "cache": ".", "workers": "0"}
+DEMOS = {  # recipes that are trained here, and what makes them short
+    "images/demo": [],
+    "molecules/demo": [word for key, value in FEW_MOLECULES.items() for word in (f"--data.init_args.{key}", value)]
+    + ["--model.init_args.test_samples", "20"],
+}
+CHECKPOINTS = {
+    "CKPT": "runs/images/demo/version_0/checkpoints/best.ckpt",
+    "MOLECULES": "runs/molecules/demo/version_0/checkpoints/best.ckpt",
+}
+FEWER = {("--num", "100"): "10", ("--num", "20"): "4", ("--steps", "100"): "1"}
 
 
 def blocks(language):
@@ -24,22 +35,23 @@ def commands():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder in which the demo recipe was trained for two steps."""
+    """A folder in which two demo recipes were trained for two steps, and from one of them molecules were drawn."""
     folder = tmp_path_factory.mktemp("readme")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert cli.main(["fit", "--config", "images/demo", *SHORT]) == 0
+        for recipe in DEMOS:
+            assert cli.main(["fit", "--config", recipe, *SHORT, *DEMOS[recipe]]) == 0
+        assert cli.main(["sample", "--ckpt_path", CHECKPOINTS["MOLECULES"], "--num", "8", "--out", "drawn"]) == 0
     return folder
 
 
 @pytest.mark.parametrize("argv", commands(), ids=" ".join)
 def test_command(argv, trained, monkeypatch, capsys):
     monkeypatch.chdir(trained)
-    checkpoint = "runs/images/demo/version_0/checkpoints/best.ckpt"
-    argv = [checkpoint if word == "CKPT" else word for word in argv]
+    argv = [CHECKPOINTS.get(word, word) for word in argv]
     if argv[0] == "import":
         pytest.skip("tests/reference/test_import.py imports real weights; these file names are the reader's")
-    if argv[0] == "fit" and "images/demo" not in argv:
+    if argv[0] == "fit" and not DEMOS.keys() & set(argv):
         argv.append("--print_config")  # the recipes are trained in test_recipes.py
         with pytest.raises(SystemExit) as done:
             cli.main(argv)
@@ -48,6 +60,9 @@ def test_command(argv, trained, monkeypatch, capsys):
         return
     if argv[0] == "fit":
         argv += SHORT
+    if argv[0] in ("fit", "test"):
+        argv += next(options for recipe, options in DEMOS.items() if recipe in argv)
+    argv = [FEWER.get((option, word), word) for option, word in zip(["", *argv], argv, strict=False)]
     assert cli.main(argv) == 0, capsys.readouterr().err
     if "--out" in argv:
         assert Path(argv[argv.index("--out") + 1]).exists()
@@ -57,11 +72,13 @@ def test_command(argv, trained, monkeypatch, capsys):
 def test_snippet(code, trained, monkeypatch):
     monkeypatch.chdir(trained)
     names = {}
-    exec(code.replace("range(200)", "range(20)"), names)
+    exec(code.replace("range(200)", "range(20)").replace("generate(100)", "generate(10)"), names)
     if "log_prob" in names:
         assert names["log_prob"].shape == (512,) and names["log_prob"].isfinite().all()
     elif "samples" in names:
         assert names["samples"].shape == (1000, 2) and names["samples"].isfinite().all()
+    elif "smiles" in names:
+        assert len(names["smiles"]) == 10 and any(names["smiles"])
     else:
         assert names["images"].shape == (64, 1, 8, 8)
 

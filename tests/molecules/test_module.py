@@ -122,7 +122,7 @@ def test_averaged_weights_are_evaluated_and_sampled(tmp_path):
     made = fit(model, tmp_path, 4, molecules)
     made.save_checkpoint(tmp_path / "model.ckpt")
     averaged, raw = (load_module(tmp_path / "model.ckpt", use_ema=use) for use in (True, False))
-    name = "flow.atom_decision.trunk.1.weight"
+    name = next(name for name in model.ema.average if name.startswith("flow.atom_decision"))
     torch.testing.assert_close(averaged.state_dict()[name], model.ema.average[name], rtol=0, atol=0)
     torch.testing.assert_close(raw.state_dict()[name], model.state_dict()[name], rtol=0, atol=0)
     assert not torch.equal(averaged.state_dict()[name], raw.state_dict()[name])
@@ -155,7 +155,7 @@ def test_wanted_properties(tmp_path):
     assert isinstance(made, Generated) and all(
         torch.equal(a, b) for a, b in zip(made.molecules.dense(), same.molecules.dense(), strict=True)
     )
-    with pytest.raises(ValueError, match=r"conditional: give --property logp=\.\.\.,qed=\.\.\."):
+    with pytest.raises(ValueError, match="conditional: give --property logp=...,qed=..."):
         model.generate(3)
     with pytest.raises(ValueError, match="the properties of this model are logp, qed, got logp"):
         model.generate(3, property={"logp": 1.0})
@@ -214,7 +214,7 @@ def test_start_keeps_its_atoms_first_in_any_order():
     ("smiles", "message"),
     [
         ("C1CC", "unparsable"),
-        ("", "unparsable|no atom"),
+        ("", "empty"),
         ("CC.O", "disconnected|fragment"),
         ("CCS", "outside the vocabulary.*S"),
     ],

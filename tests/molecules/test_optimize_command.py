@@ -5,7 +5,7 @@ import pytest
 
 from flowsuite.core.training.checkpoint import load_module
 from flowsuite.molecules.commands import main as molecules
-from flowsuite.molecules.drawing import draw_grid
+from flowsuite.molecules.draw import draw_grid
 from flowsuite.molecules.optimize import progress
 from flowsuite.molecules.optimize.arguments import make_parser, options_of
 from flowsuite.molecules.optimize.command import main
