@@ -57,6 +57,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
         ],
         commands=[
             f"flowsuite fit --config {RECIPE} --trainer.default_root_dir {folder.parent}",
+            "# train.smi and test.smi hold the training and test molecules of flowsuite.molecules.data.NCI",
             "flowsuite sample " + " ".join(drawn),
             "flowsuite molecules evaluate " + " ".join([*compared, "--out", str(report)]),
         ],
