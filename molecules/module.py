@@ -201,12 +201,19 @@ class GraphAFModule(FlowModule):
 
     # Testing
 
+    def report_folder(self) -> Path:
+        """The folder of the run whose checkpoint is tested, else the root of all runs."""
+        checkpoint = self.trainer.ckpt_path
+        if checkpoint and Path(checkpoint).parent.name == "checkpoints":
+            return Path(checkpoint).parent.parent
+        return Path(self.trainer.default_root_dir)
+
     def on_test_epoch_end(self) -> None:
         if self.test_samples and self.trainer.is_global_zero:
             report, figures = judge(self, getattr(self.trainer, "datamodule", None))
             print_headline(figures, self.test_samples, self.test_temperature)
             report.print()
-            path = save(report, figures, Path(self.trainer.log_dir or self.trainer.default_root_dir))
+            path = save(report, figures, self.report_folder())
             self.print(f"all figures and histograms: {path}")
             self.log_dict({f"test/{name}": value for name, value in figures.items()}, rank_zero_only=True)
         super().on_test_epoch_end()
