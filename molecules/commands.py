@@ -18,7 +18,9 @@ COMMANDS = {
     "evaluate": ("every metric of a file of SMILES, against data", "flowsuite.molecules.evaluate"),
 }
 
-SHORTCUTS = {"optimize": "fine-tune GraphAF towards a property  flowsuite optimize --ckpt_path m.ckpt --target qed --out qed"}
+SHORTCUTS = {
+    "optimize": "fine-tune GraphAF towards a property  flowsuite optimize --ckpt_path m.ckpt --target qed --out qed"
+}
 
 
 def usage() -> str:

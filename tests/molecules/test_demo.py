@@ -17,7 +17,9 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch):
     short += ["--trainer.max_steps=3", "--trainer.check_val_every_n_epoch=1", "--trainer.accelerator=cpu"]
     run, evaluate = molecules_demo.run, commands.main
     monkeypatch.setattr(molecules_demo, "SAMPLES", 12)
-    monkeypatch.setattr(molecules_demo, "NCI", lambda **given: NCI(max_atoms=5, cache=str(tmp_path), workers=0, **given))
+    monkeypatch.setattr(
+        molecules_demo, "NCI", lambda **given: NCI(max_atoms=5, cache=str(tmp_path), workers=0, **given)
+    )
     monkeypatch.setattr(commands, "main", lambda argv: evaluate([*argv, "--workers", "0", "--no-filters", "--no-fcd"]))
     monkeypatch.setattr(molecules_demo, "run", lambda folder: run(folder, short))
     out = tmp_path / "a demo"
@@ -26,7 +28,7 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch):
     pictures = re.findall(r'<img src="([^"]+)"', page)
     assert len(pictures) == 3 and all((out / path).read_bytes().startswith(b"\x89PNG") for path in pictures)
     assert re.search(r"12 samples: \d+\.\d% valid, \d+\.\d% without a single refused bond", page)
-    assert re.search(r"Total variation from the test set: size \d\.\d\d, atom type \d\.\d\d", page)
+    assert re.search(r"Total variation from the test set: (\w[\w ]* \d\.\d\d(, |\.)){3}", page)
     assert page.count("flowsuite ") >= 3 and "flowsuite molecules evaluate" in page
     train, test = ((out / "molecules" / f"{name}.smi").read_text().split() for name in ("train", "test"))
     assert len(train) > 2 * len(test) > 0 and not set(train) & set(test)
@@ -35,4 +37,5 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch):
 def test_the_demo_is_found(capsys):
     assert "molecules" in demo.domains_with_demo()
     assert flowsuite(["molecules", "--help"]) == 0
-    assert all(name in capsys.readouterr().out for name in commands.COMMANDS)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in commands.COMMANDS)
