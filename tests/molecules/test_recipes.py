@@ -12,6 +12,7 @@ import flowsuite.molecules
 from flowsuite.core.training.recipes import FIELDS, read_header
 from flowsuite.molecules import GraphAF, Vocabulary, data
 from tests.molecules.published import WRITERS
+from tests.molecules.small import shorten_nci
 
 FOLDER = Path(flowsuite.molecules.__file__).parent / "recipes"
 RECIPES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -27,7 +28,7 @@ def write_data(given: dict, root: Path) -> dict:
     """Writes what the data module of a recipe reads, and returns the options that lead there."""
     name = given["class_path"].rpartition(".")[2]
     if name == "NCI":
-        return {"max_atoms": 6, "cache": str(root)}
+        return {"max_atoms": 8}
     root.mkdir()
     WRITERS[name](root)
     return {"root": str(root), "val": 4}
@@ -53,6 +54,7 @@ def test_recipe_trains_two_steps(recipe, tmp_path, monkeypatch):
     from flowsuite.core.training.lightning_cli import FlowCLI
 
     monkeypatch.chdir(tmp_path)
+    shorten_nci(tmp_path, monkeypatch)
     given = config(recipe)
     cli = FlowCLI(["fit", "--config", f"molecules/{recipe}", *overrides(given, tmp_path / "set")])
     assert cli.trainer.global_step == 2
@@ -109,6 +111,7 @@ def test_wrong_options_get_one_short_line(argv, message, tmp_path, monkeypatch, 
     from flowsuite.core.training import cli
 
     monkeypatch.chdir(tmp_path)
+    shorten_nci(tmp_path, monkeypatch)
     quick = [
         "--data.init_args.cache",
         str(tmp_path),
@@ -126,6 +129,7 @@ def test_a_missing_data_set_is_named(tmp_path, monkeypatch, capsys):
     from flowsuite.core.training import cli
 
     monkeypatch.chdir(tmp_path)
+    shorten_nci(tmp_path, monkeypatch)
     assert cli.main(["fit", "--config", "molecules/qm9", "--trainer.accelerator=cpu"]) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "data/qm9" in error and "qm9_property.csv" in error and len(error) < 300
