@@ -1,17 +1,21 @@
 """flowsuite.molecules: GraphAF (molecules as autoregressive graph flows), data, metrics, optimisation, recipes."""
 
-from flowsuite.molecules.graphaf import GraphAF
-from flowsuite.molecules.packed import PackedMolecules, ordered_batch
-from flowsuite.molecules.reference import from_reference
-from flowsuite.molecules.vocabulary import Vocabulary
+import importlib
 
 __all__ = ["GraphAF", "GraphAFModule", "PackedMolecules", "Vocabulary", "from_reference", "ordered_batch"]
 
+_MODULES = {
+    "GraphAF": "graphaf",
+    "GraphAFModule": "module",
+    "PackedMolecules": "packed",
+    "Vocabulary": "vocabulary",
+    "from_reference": "reference",
+    "ordered_batch": "packed",
+}
+
 
 def __getattr__(name: str):
-    # Lightning takes seconds to import, and a flow is used without it.
-    if name == "GraphAFModule":
-        from flowsuite.molecules.module import GraphAFModule
-
-        return GraphAFModule
+    # PyTorch, PyG and Lightning take seconds to import: processes that only read SMILES do without them.
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"flowsuite.molecules.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -60,6 +60,8 @@ def test_command(argv, trained, monkeypatch, capsys):
         return
     if argv[0] == "fit":
         argv += SHORT
+    if argv[:2] in (["molecules", "evaluate"], ["molecules", "encode"]) or argv[0] == "optimize":
+        argv += ["--workers", "0"]  # processes take longer to start than this
     if argv[0] in ("fit", "test"):
         argv += next(options for recipe, options in DEMOS.items() if recipe in argv)
     argv = [FEWER.get((option, word), word) for option, word in zip(["", *argv], argv, strict=False)]

@@ -8,7 +8,8 @@ import pytorch_lightning as pl
 import torch
 
 from flowsuite.core.training.checkpoint import build_module, save_module
-from flowsuite.molecules.data import SmilesFile
+from flowsuite.molecules.data import NCI, SmilesFile
+from flowsuite.molecules.data_base import Source
 from flowsuite.molecules.smiles import canonical
 
 ATOMS = ["C", "N", "O", "F", "N+", "O-"]
@@ -35,6 +36,14 @@ def data(folder: Path, **options) -> SmilesFile:
     path.write_text("".join(f"{text}\n" for text in some_smiles()))
     given = {"val": 10, "test": 10, "atoms": ATOMS, "window": 8, "batch_size": 10, "workers": 0, "progress": False}
     return SmilesFile(str(path), **{**given, **options})
+
+
+def shorten_nci(folder: Path, monkeypatch, lines: int = 400) -> None:
+    """From here on `NCI` has the first so many molecules of its file, in a file that is written to `folder`."""
+    path = folder / "nci.smi"
+    whole = NCI().sources()["train"].path.read_text().splitlines(keepends=True)
+    path.write_text("".join(whole[:lines]))
+    monkeypatch.setattr(NCI, "sources", lambda self: {"train": Source(path)})
 
 
 def module(flow: dict | None = None, seed: int = 0, **options):

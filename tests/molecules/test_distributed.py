@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,8 @@ def process(rank: int, folder: str, port: int) -> None:
     torch.save(run(Path(folder), 2), Path(folder) / f"{rank}.pt")
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path, monkeypatch):
-    import socket
-
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join((str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")))

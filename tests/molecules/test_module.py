@@ -155,7 +155,7 @@ def test_wanted_properties(tmp_path):
     assert isinstance(made, Generated) and all(
         torch.equal(a, b) for a, b in zip(made.molecules.dense(), same.molecules.dense(), strict=True)
     )
-    with pytest.raises(ValueError, match="conditional: give --property logp=...,qed=..."):
+    with pytest.raises(ValueError, match=r"conditional: give --property logp=\.\.\.,qed=\.\.\."):
         model.generate(3)
     with pytest.raises(ValueError, match="the properties of this model are logp, qed, got logp"):
         model.generate(3, property={"logp": 1.0})
