@@ -38,6 +38,8 @@ class GraphAFModule(FlowModule):
         kwargs: those of `FlowModule`.
     """
 
+    context_by_option = True
+
     def __init__(
         self,
         flow: GraphAF,
@@ -151,7 +153,8 @@ class GraphAFModule(FlowModule):
         first = None if start is None else self.starts(start, n, generator)
         context = self.wanted(property, n) if property is not None else context
         if self.flow.properties and context is None:
-            raise ValueError(f"this model is conditional: give --property {'=...,'.join(self.flow.properties)}=...")
+            names = "=...,".join(self.flow.properties)
+            raise ValueError(f"this model is conditional: give --property {names}=..., or --context FILE")
         return self.flow.sample(
             n,
             context,

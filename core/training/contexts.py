@@ -38,7 +38,7 @@ def context_for(module: FlowModule, path: str | None) -> Tensor | None:
     """
     size = getattr(module.flow, "context_features", 0)
     if path is None:
-        if size:
+        if size and not module.context_by_option:
             raise ValueError(f"this model is conditional on {size} numbers a sample: give --context FILE of such rows")
         return None
     if not size:

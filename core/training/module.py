@@ -43,6 +43,8 @@ class FlowModule(pl.LightningModule):
         init_batches: training batches that the data-dependent initialisation sees, together.
     """
 
+    context_by_option = False  # whether `generate` has arguments of its own that stand for a context
+
     def __init__(
         self,
         flow: Flow,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
 from flowsuite.core.training.checkpoint import load_module
 from flowsuite.core.training.cli import main as flowsuite
+from flowsuite.molecules import module as shell
 from flowsuite.molecules import testing
 from flowsuite.molecules.chemistry import smiles_from_packed
 from flowsuite.molecules.smiles import canonical
@@ -14,7 +17,7 @@ from tests.molecules.small import ATOMS, NATS, data, module, save, trainer
 
 HEADLINE = {
     *("valid", "pure_valid", "valid_unchecked", "attached_and_valid_unchecked"),
-    *("unique", "unique_unchecked", "under_5_atoms", "novel"),
+    *("unique", "unique_unchecked", "under_5_atoms", "novel", "reconstructed"),
 }
 
 
@@ -28,27 +31,28 @@ def tested(model, tmp_path_factory):
     """The module after a test, its figures, and what was printed."""
     with pytest.MonkeyPatch.context() as patch:
         texts = []
-        patch.setattr(testing, "print_headline", lambda *args: texts.append(args))
+        patch.setattr(shell, "print_headline", lambda *args: texts.append(args))
         folder = tmp_path_factory.mktemp("tested")
         figures = trainer(folder).test(model, datamodule=data(folder), verbose=False)[0]
-    return model, figures, texts
+    return model, figures, texts, json.loads((folder / testing.REPORT).read_text())
 
 
 def test_headline_figures_are_logged(tested):
-    model, figures, texts = tested
+    _, figures, texts, report = tested
     assert {f"test/{name}" for name in HEADLINE | NATS} <= figures.keys()
     assert all(0 <= figures[f"test/{name}"] <= 1 for name in HEADLINE)
     ((shown, n, temperature),) = texts
     assert (n, temperature) == (20, 1.0) and shown.keys() == HEADLINE
     assert all(figures[f"test/{name}"] == pytest.approx(value) for name, value in shown.items())
-    assert model.report.figure("basic", "valid") == figures["test/valid"]
+    assert report["figures"]["basic"]["valid"] == figures["test/valid"] == report["figures"]["headline"]["valid"]
+    assert figures["test/reconstructed"] == 1
 
 
 def test_headline_figures_are_those_of_what_is_drawn(tested, tmp_path):
-    model, figures, _ = tested
+    model, figures, _, _ = tested
     model.trainer.datamodule = data(tmp_path)
     checked, free = (testing.draw(model, 20, check) for check in (True, False))
-    smiles = [testing.connected(smiles_from_packed(part.molecules)) for part in (checked, free)]
+    smiles = [smiles_from_packed(part.molecules) for part in (checked, free)]
     valid = [sum(text is not None for text in texts) / 20 for texts in smiles]
     assert figures["test/valid"] == valid[0] == 1 and figures["test/valid_unchecked"] == pytest.approx(valid[1])
     assert valid[1] < 1  # the weights are random: without checks something breaks
@@ -73,13 +77,14 @@ def test_draws_depend_on_the_seed_and_not_on_what_came_before(model):
 def test_a_test_without_samples(tmp_path):
     made = module({"hidden": 8}, test_samples=0)
     figures = trainer(tmp_path).test(made, datamodule=data(tmp_path), verbose=False)[0]
-    assert figures.keys() == {f"test/{name}" for name in NATS} and made.report is None
+    assert figures.keys() == {f"test/{name}" for name in NATS}
 
 
-def test_conditional_models_are_not_sampled(tmp_path):
+def test_conditional_models_are_asked_for_properties_of_test_molecules(tmp_path):
     made = module({"hidden": 8, "properties": ["qed"]})
     figures = trainer(tmp_path).test(made, datamodule=data(tmp_path, properties=["qed"]), verbose=False)[0]
-    assert figures.keys() == {f"test/{name}" for name in NATS}
+    assert figures.keys() == {f"test/{name}" for name in HEADLINE | NATS | {"error_of_qed"}}
+    assert 0 < figures["test/error_of_qed"] < 1
 
 
 def test_command_line(tmp_path, monkeypatch, capsys):
