@@ -35,7 +35,7 @@ class EncodedMolecules:
 
     Attributes:
         packed: the graphs.
-        smiles: canonical, without stereochemistry, of what was encoded.
+        smiles: canonical, without stereochemistry, of the graphs, see `Encoded`.
         records: (M,) number of the record, from 0, that each comes from.
         report: what happened.
     """
@@ -193,7 +193,7 @@ def summarize(report: EncodingReport, kept: list, lines: list[tuple[int, str]], 
         for loss in each.losses:
             report.losses.setdefault(loss, Tally()).add(line, smiles)
         if each.again != "":
-            report.check(line, smiles, each.smiles, each.again)
+            report.check(line, smiles, each.molecule, each.again)
     report.encoded = len(kept)
     report.distinct = len({each.smiles for each in kept})
     sizes, counts = packed.sizes.unique(return_counts=True)

@@ -35,7 +35,9 @@ class Encoded:
     Attributes:
         atoms: a byte for the class of each atom.
         bonds: three bytes for each bond: i, j, class.
-        smiles: canonical, without stereochemistry, of the molecule that was encoded.
+        smiles: canonical, without stereochemistry, of the graph: what a model that reproduces it generates. Where RDKit
+            refuses the graph, that of the molecule.
+        molecule: canonical, without stereochemistry, of the molecule that was encoded.
         losses: those of `LOSSES` that hit it.
         again: canonical SMILES of its graph; None where RDKit refuses it; "" where nobody asked.
         properties: values, in the order of the names.
@@ -44,6 +46,7 @@ class Encoded:
     atoms: bytes
     bonds: bytes
     smiles: str
+    molecule: str
     losses: tuple[str, ...]
     again: str | None
     properties: tuple[float, ...]
@@ -106,12 +109,15 @@ class Encoder:
     def __call__(self, record, check: bool) -> Encoded:
         mol, losses = self.preparation(record.smiles)
         classes, bonds = graph_from_mol(mol, self.vocabulary, self.max_atoms, self.preparation.drop_charges)
-        again = smiles_of_graph(classes, bonds, self.vocabulary) if check else ""
+        # only where charges were dropped is the graph another molecule
+        again = smiles_of_graph(classes, bonds, self.vocabulary) if check or "charges" in losses else ""
         values = tuple(self.value(name, given, record, mol) for name, given in self.properties)
         flat = bytes(number for bond in bonds for number in bond)
         # without stereochemistry the copy that canonical_of works on is not needed
-        smiles = canonical_of(mol) if "stereo" in losses else Chem.MolToSmiles(mol)
-        return Encoded(bytes(classes), flat, smiles, tuple(losses), again, values)
+        molecule = canonical_of(mol) if "stereo" in losses else Chem.MolToSmiles(mol)
+        return Encoded(
+            bytes(classes), flat, again or molecule, molecule, tuple(losses), again if check else "", values
+        )
 
     def value(self, name: str, given: bool, record, mol: Chem.Mol) -> float:
         value = record.properties.get(name, math.nan) if given else value_or_nan(property_function(name), mol)

@@ -101,6 +101,19 @@ def test_losses():
     assert encoded.report.skipped["atom outside the vocabulary"].examples == [(11, smiles[1], "N+")]
 
 
+def test_smiles_are_those_of_the_graphs():
+    """A model that gives a training graph back has found nothing new, also where encoding dropped charges."""
+    smiles = ["C[NH2+]CC(=O)[O-]", "CC[N+](=O)[O-]", "CCO"]
+    for check_every in (0, 1, 3):
+        encoded = encode_records(
+            records(smiles), Vocabulary(["C", "N", "O"]), drop_charges=True, check_every=check_every
+        )
+        again = smiles_from_packed(encoded.packed)
+        assert again == ["CNCC(=O)O", None, "CCO"]
+        assert encoded.smiles == [again[0], canonical(smiles[1]), again[2]]
+        assert encoded.report.checked == {0: 0, 1: 3, 3: 1}[check_every]
+
+
 def test_checks_of_some_or_none():
     assert encode_records(records(["CCO"] * 10), CHARGED, check_every=4).report.checked == 3
     assert encode_records(records(["CCO"] * 10), CHARGED, check_every=0).report.checked == 0
