@@ -221,6 +221,18 @@ def test_qm9_with_and_without_its_list(tmp_path):
             QM9(str(tmp_path), **quiet()).dataset("test")
 
 
+def test_copies_of_listed_molecules_are_not_trained_on(tmp_path):
+    smiles = [*alkanes(12), "C[C@H](N)O", "C[C@@H](N)O", *alkanes(12)[::-1]]
+    (tmp_path / "qm9.smi").write_text("\n".join(smiles) + "\n")
+    (tmp_path / "valid_idx_qm9.json").write_text("[1, 5, 13]")
+    data = QM9(str(tmp_path), val=3, **quiet())
+    assert data.smiles("test") == [canonical(smiles[i]) for i in (0, 4, 12)] and len(data.smiles("val")) == 3
+    held = {*data.smiles("val"), *data.smiles("test")}
+    train = data.smiles("train")
+    assert not held & set(train)
+    assert len(train) == sum(canonical(each) not in held for each in smiles)
+
+
 def test_zinc_in_all_its_layouts(tmp_path):
     text = "smiles,logP,qed,SAS\n" + "".join(f'"{s}\n",{i},0.5,2\n' for i, s in enumerate(alkanes(12)))
     (tmp_path / "250k_rndm_zinc_drugs_clean_3.csv").write_text(text)
