@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ class Record:
     Attributes:
         line: line that it begins on, from 1; of .sdf and .xyz its number.
         smiles: as written; None where a structure could not be read.
-        properties: the numbers that stand beside it, by name.
+        properties: the numbers that stand beside it, by name; NaN where a column has none for this molecule.
     """
 
     line: int
@@ -125,7 +126,7 @@ def with_plogp(path: Path, number: int, fields: list[str]) -> Record:
 
 
 def read_csv(path: Path, column: str | None = None, where: tuple[str, str] | None = None) -> Iterator[Record]:
-    """Rows of a file with a header; every column of numbers is a property. SMILES are stripped of blanks and newlines
+    """Rows of a file with a header; every other column is a property, NaN where there is no number. SMILES are stripped of blanks and newlines
     (the ZINC250k of Kaggle has one inside the quotes)."""
     with opened(path) as file:
         rows = csv.reader(file, delimiter="\t" if plain_name(path).endswith(".tsv") else ",")
@@ -141,16 +142,15 @@ def read_csv(path: Path, column: str | None = None, where: tuple[str, str] | Non
             if not row or (chosen and (len(row) <= chosen[0] or row[chosen[0]].strip() != chosen[1])):
                 continue
             smiles = row[place].strip() if place < len(row) else ""
-            yield Record(here, smiles, dict(floats(names, row, numbers)))
+            yield Record(here, smiles, {names[i]: number(row[i] if i < len(row) else "") for i in numbers})
 
 
-def floats(names: list[str], row: list[str], places: list[int]) -> Iterator[tuple[str, float]]:
-    for place in places:
-        if place < len(row):
-            try:
-                yield names[place], float(row[place])
-            except ValueError:
-                continue
+def number(text: str) -> float:
+    """NaN of what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def smiles_column(path: Path, names: list[str], column: str | None) -> int:

@@ -133,6 +133,26 @@ def test_properties_come_from_the_file_or_are_computed():
         encode_records(given, CHARGED, properties=["colour"])
 
 
+@pytest.mark.parametrize("hole", ["", "n/a", "nan"])
+def test_a_column_is_read_whatever_the_first_row_has(tmp_path, hole):
+    """Never RDKit's logP for the rows of a file that has its own."""
+    path = tmp_path / "a.csv"
+    path.write_text(f"smiles,logp\nCC,{hole}\nCCO,7.5\nCCN\nCCCO,8\n")
+    encoded = encode_file(path, CHARGED, properties=["logp"])
+    assert encoded.packed.properties[:, 0].tolist() == [7.5, 8.0]
+    skipped = encoded.report.skipped["property"]
+    assert skipped.count == 2 and skipped.examples[0] == (2, "CC", "logp is nan")
+
+
+def test_properties_that_only_some_records_have():
+    some = [Record(1, "CC"), Record(2, "CCO", {"logp": 7.5})]
+    encoded = encode_records(some, CHARGED, properties=["logp"])
+    assert encoded.packed.properties.tolist() == [[7.5]] and encoded.report.skipped["property"].count == 1
+    late = [Record(i, "CC") for i in range(600)] + some[1:]
+    with pytest.raises(ValueError, match="data, line 2: logp stands here but not further up"):
+        encode_records(late, CHARGED, properties=["logp"])
+
+
 def test_the_window_is_checked():
     star, chain = "CC(C)(C)C", "CCCCC"
     encoded = encode_records(records([star, chain]), CHARGED, window=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import math
 import os
 import tarfile
 import threading
@@ -54,7 +55,7 @@ def test_kaggle_zinc_has_newlines_in_quotes(tmp_path):
     path = write(tmp_path / "250k_rndm_zinc_drugs_clean_3.csv", text)
     assert read(path) == [
         (2, "CC(C)O", {"logP": 5.05, "qed": 0.7, "SAS": 2.08}),
-        (4, "c1ccccc1", {"logP": 3.1, "qed": 0.9}),
+        (4, "c1ccccc1", {"logP": 3.1, "qed": 0.9, "SAS": math.nan}),
     ]
 
 
@@ -73,13 +74,14 @@ def test_csv_columns_are_found(tmp_path, name, text):
     assert (records[0].line, records[0].smiles) == (2, "CCO")
     assert all(isinstance(value, float) for value in records[0].properties.values())
     if name.startswith("zinc"):
-        assert [r.properties for r in records] == [{"penalized_logp": 1.5, "qed": 0.7}, {"penalized_logp": 2.0}]
+        first, second = (r.properties for r in records)
+        assert first == {"penalized_logp": 1.5, "qed": 0.7} and second == {"penalized_logp": 2.0, "qed": math.nan}
 
 
 def test_rows_of_a_split(tmp_path):
     path = write(tmp_path / "dataset_v1.csv", "SMILES,SPLIT\nC,train\nCC,test\nCCC,train\nCCCC,test_scaffolds\n")
     assert read_smiles(path) == ["C", "CC", "CCC", "CCCC"]
-    assert read(path, where=("SPLIT", "train")) == [(2, "C", {}), (4, "CCC", {})]
+    assert read(path, where=("SPLIT", "train")) == [(2, "C", {"SPLIT": math.nan}), (4, "CCC", {"SPLIT": math.nan})]
     with pytest.raises(ValueError, match=r"no column 'split'; it has SMILES, SPLIT"):
         read(path, where=("split", "train"))
     with pytest.raises(ValueError, match="no molecules"):
@@ -93,7 +95,8 @@ def test_wrong_columns(tmp_path):
     with pytest.raises(ValueError, match=r"a\.csv: no column 'mol'; it has id, structure, weight"):
         read(path, column="mol")
     rows = read(path, column="structure")
-    assert rows == [(2, "CCO", {"id": 1.0, "weight": 46.0}), (3, "", {}), (4, "", {"id": 2.0})]
+    holes = {"id": math.nan, "weight": math.nan}
+    assert rows == [(2, "CCO", {"id": 1.0, "weight": 46.0}), (3, "", holes), (4, "", {**holes, "id": 2.0})]
     with pytest.raises(ValueError, match="no columns"):
         read(write(tmp_path / "a.smi", "CC\n"), column="structure")
 
