@@ -107,6 +107,8 @@ class Encoder:
     check_every: int = 1
 
     def __call__(self, record, check: bool) -> Encoded:
+        if record.problem:
+            raise EncodingError("unparsable", record.problem)
         mol, losses = self.preparation(record.smiles)
         classes, bonds = graph_from_mol(mol, self.vocabulary, self.max_atoms, self.preparation.drop_charges)
         # only where charges were dropped is the graph another molecule

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowsuite.molecules.opening import opened, plain_name
+from flowsuite.molecules.structures import number, read_sdf, read_xyz
 
 FORMATS = ("smi", "smiles_plogp", "plogp_smiles", "csv", "sdf", "xyz")
 COLUMNS = ("smiles", "smile", "canonical_smiles", "smiles1")  # in any case
@@ -22,13 +22,15 @@ class Record:
 
     Attributes:
         line: line that it begins on, from 1; of .sdf and .xyz its number.
-        smiles: as written; None where a structure could not be read.
+        smiles: as written; None where a line or structure could not be read.
         properties: the numbers that stand beside it, by name; NaN where a column has none for this molecule.
+        problem: why it could not be read, if that is known.
     """
 
     line: int
     smiles: str | None
     properties: dict[str, float] = field(default_factory=dict)
+    problem: str = ""
 
 
 def format_of(path: Path) -> str | None:
@@ -65,8 +67,6 @@ def read_records(
         FileNotFoundError: there is no such file.
         ValueError: it is empty, damaged, or has no such column; the message names the file.
     """
-    from flowsuite.molecules.structures import read_sdf, read_xyz
-
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} not found")
@@ -103,7 +103,7 @@ def read_lines(path: Path, layout: str | None = None) -> Iterator[Record]:
     penalised logP there. The file may be a pipe."""
     with opened(path) as file:
         first = True
-        for number, line in enumerate(file, 1):
+        for place, line in enumerate(file, 1):
             if not line.strip():
                 continue
             layout = layout or ("plogp_smiles" if _NUMBER_FIRST.match(line) else "smi")
@@ -112,17 +112,18 @@ def read_lines(path: Path, layout: str | None = None) -> Iterator[Record]:
             if header:
                 continue
             if layout == "smi":
-                yield Record(number, fields[0])
+                yield Record(place, fields[0])
             else:
-                yield with_plogp(path, number, fields if layout == "smiles_plogp" else fields[::-1])
+                yield with_plogp(place, fields if layout == "smiles_plogp" else fields[::-1])
 
 
-def with_plogp(path: Path, number: int, fields: list[str]) -> Record:
+def with_plogp(line: int, fields: list[str]) -> Record:
     try:
         smiles, value = fields
-        return Record(number, smiles.strip(), {"plogp": float(value)})
+        return Record(line, smiles.strip(), {"plogp": float(value)})
     except ValueError:
-        raise ValueError(f"{path}, line {number}: expected a SMILES and its penalised logP, got {fields}") from None
+        problem = f"expected a SMILES and its penalised logP, got {' '.join(fields).strip()!r}"
+        return Record(line, None, problem=problem)
 
 
 def read_csv(path: Path, column: str | None = None, where: tuple[str, str] | None = None) -> Iterator[Record]:
@@ -143,14 +144,6 @@ def read_csv(path: Path, column: str | None = None, where: tuple[str, str] | Non
                 continue
             smiles = row[place].strip() if place < len(row) else ""
             yield Record(here, smiles, {names[i]: number(row[i] if i < len(row) else "") for i in numbers})
-
-
-def number(text: str) -> float:
-    """NaN of what is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 def smiles_column(path: Path, names: list[str], column: str | None) -> int:

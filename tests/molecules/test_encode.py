@@ -64,6 +64,16 @@ def test_stopping_names_file_line_and_molecule():
         encode_records(records(["CBr"] * 3000), CHARGED, on_error="stop", workers=2)
 
 
+def test_a_bad_line_is_counted_or_stops(tmp_path):
+    path = tmp_path / "opt.test.logP-SA"
+    path.write_text("CCO -1.5\nCCN\nCC 2\n")
+    report = encode_file(path, CHARGED).report
+    why = "expected a SMILES and its penalised logP, got 'CCN'"
+    assert report.encoded == 2 and report.skipped["unparsable"].examples == [(2, "", why)]
+    with pytest.raises(ValueError, match=r"opt\.test\.logP-SA, line 2: \(nothing\): unparsable: expected a SMILES"):
+        encode_file(path, CHARGED, on_error="stop")
+
+
 def test_nothing_left():
     with pytest.raises(ValueError, match=r"no molecule to train on: data: 0 of 2 .*; first: line 10: CBr Br"):
         encode_records(records(["CBr", "CI"]), CHARGED)
@@ -112,6 +122,12 @@ def test_smiles_are_those_of_the_graphs():
         assert again == ["CNCC(=O)O", None, "CCO"]
         assert encoded.smiles == [again[0], canonical(smiles[1]), again[2]]
         assert encoded.report.checked == {0: 0, 1: 3, 3: 1}[check_every]
+
+
+def test_map_numbers_are_dropped():
+    encoded = encode_records(records(["C[CH3:1]", "CC", "[CH3:1][CH2:2][OH:3]"]), CHARGED)
+    assert encoded.smiles == ["CC", "CC", "CCO"]
+    assert encoded.report.same == 3 and encoded.report.distinct == 2
 
 
 def test_checks_of_some_or_none():

@@ -46,8 +46,9 @@ def test_plogp_before_or_behind(tmp_path):
     path = write(tmp_path / "opt.test.logP-SA", "CCO -1.5\nCC 2\n")
     assert read(path) == [(1, "CCO", {"plogp": -1.5}), (2, "CC", {"plogp": 2.0})]
     assert read(path, layout="smi") == [(1, "CCO", {}), (2, "CC", {})]
-    with pytest.raises(ValueError, match=r"zinc800\.smi_logp, line 2: expected a SMILES and its penalised logP"):
-        read(write(tmp_path / "zinc800.smi_logp", "-8.2,CC\nCCO\n"))
+    first, bad, last = read_records(write(tmp_path / "zinc800.smi_logp", "-8.2,CC\nCCO\n-8.1,CO\n"))
+    assert (first.smiles, bad.line, bad.smiles, last.smiles) == ("CC", 2, None, "CO")
+    assert bad.problem == "expected a SMILES and its penalised logP, got 'CCO'"
 
 
 def test_kaggle_zinc_has_newlines_in_quotes(tmp_path):
@@ -198,8 +199,22 @@ def test_qm9_raw_files(tmp_path):
 def test_plain_coordinates(tmp_path):
     path = write(tmp_path / "a.xyz", Chem.MolToXYZBlock(conformer("CC(=O)N")))
     assert [canonical(smiles) for _, smiles, _ in read(path)] == ["CC(N)=O"]
-    with pytest.raises(ValueError, match=r"a\.xyz: not an \.xyz file"):
-        read(write(tmp_path / "a.xyz", "5\ncut\nC 0 0 0\n"))
+
+
+@pytest.mark.parametrize("bad", ["5\ncut\nC 0 0 0\n", "", "0", "0\n\n", "-1\n\n", "five\n", "\xff\x00"])
+def test_one_bad_structure_of_many(tmp_path, bad):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    write(folder / "1.xyz", QM9_METHANE)
+    (folder / "2.xyz").write_bytes(bad.encode("latin-1"))
+    write(folder / "3.xyz", QM9_METHANE)
+    with tarfile.open(tmp_path / "many.tar", "w") as archive:
+        for name in ("1.xyz", "2.xyz", "3.xyz"):
+            archive.add(folder / name, name)
+    for path in (folder, tmp_path / "many.tar"):
+        records = list(read_records(path))
+        assert [record.smiles for record in records] == ["C", None, "C"]
+        assert records[1].problem.startswith("2.xyz: not an .xyz file, which begins with the number of atoms")
 
 
 def test_records_stream(tmp_path):
