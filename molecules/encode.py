@@ -60,11 +60,17 @@ class EncodedMolecules:
         missing = {"smiles", "records", "report"} - set(arrays)
         if missing:
             raise ValueError(f"{path} holds no {', '.join(sorted(missing))}: encode the molecules again")
-        smiles = arrays["smiles"].tobytes().decode().split("\n") if len(packed) else []
-        if not len(smiles) == len(arrays["records"]) == len(packed):
+        try:
+            report = EncodingReport.from_json(str(arrays["report"]))
+            smiles = arrays["smiles"].tobytes().decode().split("\n") if len(packed) else []
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            what = type(error).__name__
+            raise ValueError(f"{path}: its report or SMILES cannot be read ({what}: {error})") from None
+        records = arrays["records"]
+        fits = records.dtype == np.int64 and records.shape == (len(packed),) and len(smiles) == len(packed)
+        if not fits or (len(records) and not 0 <= records.min() <= records.max() < report.total):
             raise ValueError(f"{path}: its molecules, SMILES and records do not belong together")
-        report = EncodingReport.from_json(str(arrays["report"]))
-        return cls(packed, smiles, torch.from_numpy(arrays["records"]), report)
+        return cls(packed, smiles, torch.from_numpy(records), report)
 
 
 def encode_records(

@@ -27,6 +27,9 @@ from flowsuite.molecules.vocabulary import Vocabulary
 LOSSES = ("charges", "stereo", "neutralised", "fragments")
 """What encoding took from a molecule: formal charges, stereochemistry, charges by protons, all but one fragment."""
 
+CODEC = 2
+"""Version of how molecules become graphs and SMILES: files encoded by another one are not read from the cache."""
+
 
 @dataclass(frozen=True)
 class Encoded:

@@ -174,6 +174,14 @@ def test_cache(smi, tmp_path, monkeypatch):
     assert len(list((tmp_path / "elsewhere").iterdir())) == 1
 
 
+def test_another_codec_encodes_anew(smi, tmp_path, monkeypatch):
+    calls = count_encodings(monkeypatch)
+    SmilesFile(str(smi), **quiet()).prepare_data()
+    monkeypatch.setattr(data_cache, "CODEC", data_cache.CODEC + 1)
+    SmilesFile(str(smi), **quiet()).prepare_data()
+    assert len(calls) == 2 and len(list((tmp_path / ".flowsuite").iterdir())) == 2
+
+
 def test_a_folder_that_cannot_be_written_to(smi, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(os, "access", lambda path, mode: False)

@@ -205,6 +205,26 @@ def test_files_come_back(tmp_path):
         EncodedMolecules.load(tmp_path / "b.npz")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("report", "[]"),
+        ("report", "{}"),
+        ("report", '{"skipped": 3}'),
+        ("report", "no json"),
+        ("smiles", np.array([255, 254], np.uint8)),
+        ("records", np.array([0, 1, 2, 3, 99])),
+        ("records", np.arange(5.0)),
+    ],
+)
+def test_damaged_files(tmp_path, name, value):
+    encode_records(mixed(), CHARGED, max_atoms=8).save(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        np.savez(tmp_path / "b.npz", **{**file, name: value})
+    with pytest.raises(ValueError, match=r"b\.npz: its (report or SMILES cannot|molecules, SMILES and records)"):
+        EncodedMolecules.load(tmp_path / "b.npz")
+
+
 def test_command(tmp_path, capfd):
     path = tmp_path / "mine.csv"
     path.write_text("id,structure\n" + "".join(f"{i},{each}\n" for i, each in enumerate([*GOOD, *BAD])))
