@@ -45,7 +45,11 @@ def format_of(path: Path) -> str | None:
 
 
 def read_records(
-    path: str | Path, column: str | None = None, layout: str | None = None, where: tuple[str, str] | None = None
+    path: str | Path,
+    column: str | None = None,
+    layout: str | None = None,
+    where: tuple[str, str] | None = None,
+    empty: bool = False,
 ) -> Iterator[Record]:
     """The molecules of a file, one after another; .gz and .bz2 are unpacked.
 
@@ -62,6 +66,7 @@ def read_records(
             - "sdf": blocks; numbers among the tags are properties (QM9's gdb9.sdf).
             - "xyz": QM9's raw files, or plain coordinates, from which RDKit finds the bonds.
         where: `(column, value)`: only these rows of a CSV file.
+        empty: empty lines are records too, with the SMILES "".
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -76,11 +81,11 @@ def read_records(
     if layout != "csv" and (column or where):
         raise ValueError(f"{path} is not read as csv, so that it has no columns: got column {column or where[0]!r}")
     if layout == "csv":
-        records = read_csv(path, column, where)
+        records = read_csv(path, column, where, empty)
     elif layout in ("sdf", "xyz"):
         records = {"sdf": read_sdf, "xyz": read_xyz}[layout](path)
     else:
-        records = read_lines(path, layout)
+        records = read_lines(path, layout, empty)
     return not_empty(records, path)
 
 
@@ -93,18 +98,20 @@ def not_empty(records: Iterable[Record], path: Path) -> Iterator[Record]:
         raise ValueError(f"{path}: no molecules in it")
 
 
-def read_smiles(path: str | Path, column: str | None = None) -> list[str]:
+def read_smiles(path: str | Path, column: str | None = None, empty: bool = False) -> list[str]:
     """The SMILES of a file in order, see `read_records`; structures that cannot be read are ''."""
-    return [record.smiles or "" for record in read_records(path, column)]
+    return [record.smiles or "" for record in read_records(path, column, empty=empty)]
 
 
-def read_lines(path: Path, layout: str | None = None) -> Iterator[Record]:
+def read_lines(path: Path, layout: str | None = None, empty: bool = False) -> Iterator[Record]:
     """SMILES by lines: "smi", "smiles_plogp" or "plogp_smiles"; None: one that begins with a number and a comma has
     penalised logP there. The file may be a pipe."""
     with opened(path) as file:
         first = True
         for place, line in enumerate(file, 1):
             if not line.strip():
+                if empty:
+                    yield Record(place, "")
                 continue
             layout = layout or ("plogp_smiles" if _NUMBER_FIRST.match(line) else "smi")
             fields = line.split(",", 1) if layout == "plogp_smiles" else line.split()
@@ -126,9 +133,13 @@ def with_plogp(line: int, fields: list[str]) -> Record:
         return Record(line, None, problem=problem)
 
 
-def read_csv(path: Path, column: str | None = None, where: tuple[str, str] | None = None) -> Iterator[Record]:
-    """Rows of a file with a header; every other column is a property, NaN where there is no number. SMILES are stripped of blanks and newlines
-    (the ZINC250k of Kaggle has one inside the quotes)."""
+def read_csv(
+    path: Path, column: str | None = None, where: tuple[str, str] | None = None, empty: bool = False
+) -> Iterator[Record]:
+    """Rows of a file with a header; every other column is a property, NaN where there is no number.
+
+    SMILES are stripped of blanks and newlines (the ZINC250k of Kaggle has one inside the quotes).
+    """
     with opened(path) as file:
         rows = csv.reader(file, delimiter="\t" if plain_name(path).endswith(".tsv") else ",")
         names = [name.strip() for name in next(rows, [])]
@@ -140,7 +151,7 @@ def read_csv(path: Path, column: str | None = None, where: tuple[str, str] | Non
         line = rows.line_num + 1
         for row in rows:
             here, line = line, rows.line_num + 1
-            if not row or (chosen and (len(row) <= chosen[0] or row[chosen[0]].strip() != chosen[1])):
+            if not (row or empty) or (chosen and (len(row) <= chosen[0] or row[chosen[0]].strip() != chosen[1])):
                 continue
             smiles = row[place].strip() if place < len(row) else ""
             yield Record(here, smiles, {names[i]: number(row[i] if i < len(row) else "") for i in numbers})
