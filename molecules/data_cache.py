@@ -13,6 +13,7 @@ from typing import Any
 import rdkit
 
 from flowsuite.molecules.encode import EncodedMolecules, encode_file
+from flowsuite.molecules.encoder import CODEC
 from flowsuite.molecules.packed import FORMAT
 from flowsuite.molecules.vocabulary import Vocabulary
 
@@ -48,7 +49,7 @@ def digest(path: Path) -> str:
 def cache_path(path: Path, options: dict[str, Any], cache: str | Path | None = None) -> Path:
     """The file that holds `path` encoded with these options; other bytes or options have another one."""
     keyed = {name: value for name, value in options.items() if name not in UNKEYED}
-    what = json.dumps([FORMAT, rdkit.__version__, digest(path), keyed], sort_keys=True, default=list)
+    what = json.dumps([FORMAT, CODEC, rdkit.__version__, digest(path), keyed], sort_keys=True, default=list)
     key = hashlib.blake2b(what.encode(), digest_size=8).hexdigest()
     return cache_folder(path, cache) / f"{path.name.split('.')[0]}-{key}.npz"
 
@@ -79,7 +80,7 @@ def encode_cached(
     if target.exists():
         try:
             return EncodedMolecules.load(target)
-        except (ValueError, TypeError, KeyError) as error:
+        except ValueError as error:
             warnings.warn(f"{error}; encoding {path} again", stacklevel=2)
     encoded = encode_file(path, vocabulary, **options)
     try:

@@ -15,7 +15,7 @@ class SplitFile(MoleculeDataModule):
     """A data set in files "train" and, if there are any, "val" and "test"; what has no file is drawn from "train".
 
     The draw is one of records of the file, before any is left out: with other atoms or sizes the same molecules are
-    held out. Training molecules with the same constitution as a held-out one are left out.
+    held out. Training molecules with the same constitution as one that is held out of their file are left out.
 
     Args:
         val: validation molecules where they have no file, a share or a number.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flowsuite.core.training.files import find_file
 from flowsuite.molecules.data_base import Source, held_out
-from flowsuite.molecules.data_files import SplitFile
+from flowsuite.molecules.data_files import SplitFile, without_copies
 
 
 class HoldOut(SplitFile):
@@ -59,13 +59,15 @@ class HoldOut(SplitFile):
         path = self.holdout_file()
         if path is None or "test" not in missing:
             return super().draw(missing)
-        total = self.encoded("train").report.total
+        encoded = self.encoded("train")
+        total = encoded.report.total
         test = read_rows(path, total, self.holdout_base)
         kept = torch.ones(total, dtype=torch.bool)
         kept[test] = False
         rest = kept.nonzero()[:, 0]
         drawn = held_out(len(rest), {"val": self.val}, self.split_seed)
-        return {"test": test, **{name: rest[part] for name, part in drawn.items()}}
+        parts = {name: rest[part] for name, part in drawn.items()}
+        return {**parts, "test": test, "train": without_copies(parts["train"], encoded)}
 
 
 def read_rows(path: Path, total: int, base: int = 1) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from flowsuite.core.training.files import load_npz
 from flowsuite.molecules.chemistry import LARGEST, EncodingError
-from flowsuite.molecules.encoder import Encoder, Preparation, count_atoms
+from flowsuite.molecules.encoder import Encoded, Encoder, Preparation, count_atoms
 from flowsuite.molecules.encoding_report import EncodingReport, Tally
 from flowsuite.molecules.mapping import bar, in_processes
 from flowsuite.molecules.packed import PackedMolecules
@@ -35,7 +35,7 @@ class EncodedMolecules:
 
     Attributes:
         packed: the graphs.
-        smiles: canonical, without stereochemistry, of what was encoded.
+        smiles: canonical, without stereochemistry, of the graphs, see `Encoded`.
         records: (M,) number of the record, from 0, that each comes from.
         report: what happened.
     """
@@ -60,11 +60,17 @@ class EncodedMolecules:
         missing = {"smiles", "records", "report"} - set(arrays)
         if missing:
             raise ValueError(f"{path} holds no {', '.join(sorted(missing))}: encode the molecules again")
-        smiles = arrays["smiles"].tobytes().decode().split("\n") if len(packed) else []
-        if not len(smiles) == len(arrays["records"]) == len(packed):
+        try:
+            report = EncodingReport.from_json(str(arrays["report"]))
+            smiles = arrays["smiles"].tobytes().decode().split("\n") if len(packed) else []
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            what = type(error).__name__
+            raise ValueError(f"{path}: its report or SMILES cannot be read ({what}: {error})") from None
+        records = arrays["records"]
+        fits = records.dtype == np.int64 and records.shape == (len(packed),) and len(smiles) == len(packed)
+        if not fits or (len(records) and not 0 <= records.min() <= records.max() < report.total):
             raise ValueError(f"{path}: its molecules, SMILES and records do not belong together")
-        report = EncodingReport.from_json(str(arrays["report"]))
-        return cls(packed, smiles, torch.from_numpy(arrays["records"]), report)
+        return cls(packed, smiles, torch.from_numpy(records), report)
 
 
 def encode_records(
@@ -109,17 +115,13 @@ def encode_records(
             f"got {max_atoms}, {window}, {check_every}"
         )
     records = iter(records)
-    first = list(islice(records, 1))
-    wanted = resolve(properties, first[0].properties if first else {}, source)
+    ahead = list(islice(records, CHUNK))
+    wanted = resolve(properties, dict.fromkeys(chain.from_iterable(each.properties for each in ahead)), source)
     preparation = Preparation(neutralize, largest_fragment, drop_charges)
     encoder = Encoder(vocabulary, max_atoms, preparation, wanted, check_every)
     report = EncodingReport(source, vocabulary.names, window=window)
-    kept, lines = collect(encoder, chain(first, records), report, on_error, workers, progress)
-    values = torch.tensor([each.properties for _, each in kept]).reshape(len(kept), len(wanted))
-    graphs = (
-        (np.frombuffer(each.atoms, np.uint8), np.frombuffer(each.bonds, np.uint8).reshape(-1, 3)) for _, each in kept
-    )
-    packed = PackedMolecules.from_graphs(graphs, vocabulary, values, [name for name, _ in wanted])
+    kept, lines = collect(encoder, chain(ahead, records), report, on_error, workers, progress)
+    packed = pack([each for _, each in kept], encoder)
     fits, report.misfits = fitting_window(packed, window)
     for i in (~fits).nonzero()[:, 0].tolist():
         refuse(report, on_error, lines[i], EncodingError("window", f"no order within {window} places"))
@@ -131,8 +133,8 @@ def encode_records(
     return EncodedMolecules(packed, [e.smiles for _, e in kept], torch.tensor([n for n, _ in kept]), report)
 
 
-def resolve(names: Sequence[str], given: dict[str, float], source: str) -> tuple[tuple[str, bool], ...]:
-    """Whether each property stands in the data or is to be computed."""
+def resolve(names: Sequence[str], given: Collection[str], source: str) -> tuple[tuple[str, bool], ...]:
+    """Whether each property stands in the data, which has those `given`, or is to be computed."""
     for name in names:
         if name not in given and name not in PROPERTIES:
             columns = f"; {source} has {', '.join(given)}" if given else ""
@@ -141,6 +143,16 @@ def resolve(names: Sequence[str], given: dict[str, float], source: str) -> tuple
             except ValueError as error:
                 raise ValueError(f"{error}{columns}") from None
     return tuple((name, name in given) for name in names)
+
+
+def pack(encoded: Sequence[Encoded], encoder: Encoder) -> PackedMolecules:
+    """The graphs end to end, with their properties."""
+    names = [name for name, _ in encoder.properties]
+    values = torch.tensor([each.properties for each in encoded]).reshape(len(encoded), len(names))
+    graphs = (
+        (np.frombuffer(each.atoms, np.uint8), np.frombuffer(each.bonds, np.uint8).reshape(-1, 3)) for each in encoded
+    )
+    return PackedMolecules.from_graphs(graphs, encoder.vocabulary, values, names)
 
 
 def in_chunks(work: Callable, records: Iterable[Record], workers: int) -> Iterator[tuple[list[Record], Any]]:
@@ -168,9 +180,13 @@ def collect(encoder, records, report, on_error, workers, progress) -> tuple[list
     """`(number of the record, Encoded)` of all that can be encoded, and `(line, SMILES as written)` of each."""
     kept, lines = [], []
     outcomes = in_chunks(encoder.encode_chunk, records, workers)
+    computed = {name for name, given in encoder.properties if not given}
     with closing(outcomes), bar(progress, None) as advance:
         for chunk, found in outcomes:
             for record, outcome in zip(chunk, found, strict=True):
+                if late := computed & record.properties.keys():
+                    name = min(late)
+                    raise ValueError(f"{report.source}, line {record.line}: {name} stands here but not further up")
                 if isinstance(outcome, EncodingError):
                     refuse(report, on_error, (record.line, record.smiles), outcome)
                 else:
@@ -193,7 +209,7 @@ def summarize(report: EncodingReport, kept: list, lines: list[tuple[int, str]], 
         for loss in each.losses:
             report.losses.setdefault(loss, Tally()).add(line, smiles)
         if each.again != "":
-            report.check(line, smiles, each.smiles, each.again)
+            report.check(line, smiles, each.molecule, each.again)
     report.encoded = len(kept)
     report.distinct = len({each.smiles for each in kept})
     sizes, counts = packed.sizes.unique(return_counts=True)

@@ -8,6 +8,7 @@ import os
 import time
 from pathlib import Path
 
+from flowsuite.core.training.files import atomic_write, check_writable
 from flowsuite.molecules.encode import encode_file
 from flowsuite.molecules.mapping import default_workers
 from flowsuite.molecules.readers import FORMATS
@@ -62,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     if args.out and Path(args.out).suffix != ".npz":
         raise ValueError(f"--out must end in .npz, got {args.out}")
+    check_writable(args.out, args.report)
     begin = time.perf_counter()
     one_name = len(args.atoms) == 1 and (args.atoms[0] == "auto" or args.atoms[0] in PRESETS)
     encoded = encode_file(
@@ -84,8 +86,6 @@ def main(argv: list[str] | None = None) -> int:
     )
     encoded.report.print()
     if args.report:
-        from flowsuite.core.training.files import atomic_write
-
         with atomic_write(args.report) as file:
             file.write(json.dumps(json.loads(encoded.report.to_json()), indent=1).encode())
     if args.out:

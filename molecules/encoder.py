@@ -27,6 +27,9 @@ from flowsuite.molecules.vocabulary import Vocabulary
 LOSSES = ("charges", "stereo", "neutralised", "fragments")
 """What encoding took from a molecule: formal charges, stereochemistry, charges by protons, all but one fragment."""
 
+CODEC = 2
+"""Version of how molecules become graphs and SMILES: files encoded by another one are not read from the cache."""
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -35,7 +38,9 @@ class Encoded:
     Attributes:
         atoms: a byte for the class of each atom.
         bonds: three bytes for each bond: i, j, class.
-        smiles: canonical, without stereochemistry, of the molecule that was encoded.
+        smiles: canonical, without stereochemistry, of the graph: what a model that reproduces it generates. Where RDKit
+            refuses the graph, that of the molecule.
+        molecule: canonical, without stereochemistry, of the molecule that was encoded.
         losses: those of `LOSSES` that hit it.
         again: canonical SMILES of its graph; None where RDKit refuses it; "" where nobody asked.
         properties: values, in the order of the names.
@@ -44,6 +49,7 @@ class Encoded:
     atoms: bytes
     bonds: bytes
     smiles: str
+    molecule: str
     losses: tuple[str, ...]
     again: str | None
     properties: tuple[float, ...]
@@ -104,14 +110,19 @@ class Encoder:
     check_every: int = 1
 
     def __call__(self, record, check: bool) -> Encoded:
+        if record.problem:
+            raise EncodingError("unparsable", record.problem)
         mol, losses = self.preparation(record.smiles)
         classes, bonds = graph_from_mol(mol, self.vocabulary, self.max_atoms, self.preparation.drop_charges)
-        again = smiles_of_graph(classes, bonds, self.vocabulary) if check else ""
+        # only where charges were dropped is the graph another molecule
+        again = smiles_of_graph(classes, bonds, self.vocabulary) if check or "charges" in losses else ""
         values = tuple(self.value(name, given, record, mol) for name, given in self.properties)
         flat = bytes(number for bond in bonds for number in bond)
         # without stereochemistry the copy that canonical_of works on is not needed
-        smiles = canonical_of(mol) if "stereo" in losses else Chem.MolToSmiles(mol)
-        return Encoded(bytes(classes), flat, smiles, tuple(losses), again, values)
+        molecule = canonical_of(mol) if "stereo" in losses else Chem.MolToSmiles(mol)
+        return Encoded(
+            bytes(classes), flat, again or molecule, molecule, tuple(losses), again if check else "", values
+        )
 
     def value(self, name: str, given: bool, record, mol: Chem.Mol) -> float:
         value = record.properties.get(name, math.nan) if given else value_or_nan(property_function(name), mol)

@@ -31,7 +31,7 @@ class EncodingReport:
         dropped_atoms: (class, molecules with it) that an "auto" vocabulary left out as too rare or unknown.
         total: molecules in the data.
         encoded: of these.
-        distinct: different constitutions among the encoded ones.
+        distinct: different constitutions among the encoded graphs.
         skipped: by reason, see `flowsuite.molecules.chemistry.REASONS`.
         losses: what encoding took from the encoded ones, see `flowsuite.molecules.encoder.LOSSES`.
         window: W, the longest bond.

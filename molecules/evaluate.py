@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from flowsuite.core.training.files import check_writable
 from flowsuite.molecules.mapping import default_workers
 from flowsuite.molecules.metrics.report import evaluate
 from flowsuite.molecules.readers import read_smiles
@@ -11,7 +12,8 @@ from flowsuite.molecules.readers import read_smiles
 EXAMPLES = """\
 examples:
   flowsuite molecules evaluate generated.smi --train train.smi --test test.smi --out report.json
-  flowsuite molecules evaluate generated.csv --test test.smi.gz --workers 8 --no-fcd
+  flowsuite molecules evaluate drawn/molecules.csv --train train.smi       what flowsuite sample wrote, invalid ones too
+  flowsuite molecules evaluate generated.csv --test test.smi.gz --workers 8 --no_fcd
 """
 
 
@@ -26,16 +28,17 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "generated",
         metavar="GENERATED",
-        help="SMILES as generated, one a line, or a .csv with a column smiles; .gz too",
+        help="SMILES as generated, one a line, or a .csv with a column smiles, empty where invalid; .gz too",
     )
+    add("--count_empty", action="store_true", help="empty lines of GENERATED are invalid molecules too")
     add("--train", metavar="FILE", help="training molecules, for novelty")
     add("--test", metavar="FILE", help="held-out molecules to compare with")
     add("--scaffold_test", metavar="FILE", help="second test set, of unseen scaffolds")
     add("--out", metavar="FILE.json", help="write all figures and histograms there too")
     add("--isomeric", action="store_true", help="molecules that differ in stereochemistry only are different")
     add("--limit", type=int, metavar="N", help="compare with a random sample of so many test molecules")
-    add("--no-filters", dest="filters", action="store_false", help="no structural alerts, the slowest part")
-    add("--no-fcd", dest="fcd", action="store_false", help="no Frechet ChemNet distance")
+    add("--no_filters", dest="filters", action="store_false", help="no structural alerts, the slowest part")
+    add("--no_fcd", dest="fcd", action="store_false", help="no Frechet ChemNet distance")
     add("--workers", type=int, default=default_workers(), metavar="N", help="processes, 0 for none (%(default)s)")
     add("--device", help="of similarities and ChemNet: cpu, cuda, ...; the GPU if there is one")
     add("--seed", type=int, default=0, help="of samples (%(default)s)")
@@ -48,9 +51,10 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     args = make_parser().parse_args(argv)
+    check_writable(args.out)
     sets = {name: read_smiles(path) for name in ("train", "test", "scaffold_test") if (path := getattr(args, name))}
     report = evaluate(
-        read_smiles(args.generated),
+        read_smiles(args.generated, empty=args.count_empty),
         **sets,
         isomeric=args.isomeric,
         workers=args.workers,

@@ -13,9 +13,17 @@ from torch_geometric.data import Batch
 
 from flowsuite.core.training.files import load_npz, write_npz
 from flowsuite.molecules.order import TRIES, draw_orders
-from flowsuite.molecules.vocabulary import Vocabulary
+from flowsuite.molecules.vocabulary import NO_BOND, Vocabulary
 
 FORMAT = 1
+LAYOUT = {
+    "atoms": ("uint8", 1),
+    "sizes": ("int64", 1),
+    "bonds": ("uint8", 2),
+    "n_bonds": ("int64", 1),
+    "properties": ("float32", 2),
+}
+"""Type and number of dimensions of the arrays of a file."""
 
 
 @dataclass
@@ -162,20 +170,45 @@ class PackedMolecules:
         """From the arrays of a file that `save` wrote; `path` is for messages."""
         wanted = {"format", "vocabulary", "atoms", "sizes", "bonds", "n_bonds", "properties", "names"}
         missing = wanted - set(arrays)
-        if missing or int(arrays["format"]) != FORMAT:
+        if missing or arrays["format"].tolist() != FORMAT:
             raise ValueError(f"{path} does not hold packed molecules of format {FORMAT}")
-        tensors = {k: torch.from_numpy(arrays[k]) for k in ("atoms", "sizes", "bonds", "n_bonds", "properties")}
-        vocabulary = Vocabulary(arrays["vocabulary"].tolist())
-        packed = cls(vocabulary, **tensors, names=tuple(arrays["names"].tolist()))
+        for name, (kind, dimensions) in LAYOUT.items():
+            if arrays[name].dtype != kind or arrays[name].ndim != dimensions:
+                got = f"{arrays[name].dtype} of shape {arrays[name].shape}"
+                raise ValueError(f"{path}: {name} must be {kind} with {dimensions} dimensions, got {got}")
+        try:
+            vocabulary = Vocabulary([str(atom) for atom in arrays["vocabulary"].ravel()])
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        tensors = {name: torch.from_numpy(arrays[name]) for name in LAYOUT}
+        packed = cls(vocabulary, **tensors, names=tuple(str(name) for name in arrays["names"].ravel()))
         packed.check(path)
         return packed
 
-    def check(self, name: object) -> None:
-        """That all parts fit together."""
+    def check(self, path: object) -> None:
+        """That all parts fit together, and every class and place is one that there is."""
         sums = int(self.sizes.sum()), int(self.n_bonds.sum())
-        fits = sums == (self.atoms.shape[0], self.bonds.shape[0]) and self.properties.shape[0] == len(self)
+        counts = (self.sizes, self.n_bonds)
+        fits = (
+            self.sizes.shape == self.n_bonds.shape
+            and all(int(each.min()) >= 0 for each in counts if each.numel())
+            and sums == (self.atoms.shape[0], self.bonds.shape[0])
+            and self.properties.shape == (len(self), len(self.names))
+        )
+        fits = fits and self.bonds.shape[1] == 3
         if not fits or (self.atoms.numel() and int(self.atoms.max()) >= len(self.vocabulary)):
-            raise ValueError(f"{name}: its atoms, bonds and sizes do not belong together")
+            raise ValueError(f"{path}: its atoms, bonds and sizes do not belong together")
+        rows = self.bonds.long()
+        if rows.numel():
+            sizes = torch.repeat_interleave(self.sizes, self.n_bonds)
+            wrong = (rows[:, 1] >= rows[:, 0]) | (rows[:, 0] >= sizes) | (rows[:, 2] >= NO_BOND)
+            if bool(wrong.any()):
+                at = int(wrong.nonzero()[0, 0])
+                molecule = int(torch.searchsorted(self.n_bonds.cumsum(0), at, right=True))
+                raise ValueError(
+                    f"{path}: bond {rows[at].tolist()} of molecule {molecule} with {int(sizes[at])} atoms: "
+                    f"expected places i > j within it and a class below {NO_BOND}"
+                )
 
 
 def permute(atoms: Tensor, bonds: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:

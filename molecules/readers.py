@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowsuite.molecules.opening import opened, plain_name
+from flowsuite.molecules.structures import number, read_sdf, read_xyz
 
 FORMATS = ("smi", "smiles_plogp", "plogp_smiles", "csv", "sdf", "xyz")
 COLUMNS = ("smiles", "smile", "canonical_smiles", "smiles1")  # in any case
@@ -21,13 +22,15 @@ class Record:
 
     Attributes:
         line: line that it begins on, from 1; of .sdf and .xyz its number.
-        smiles: as written; None where a structure could not be read.
-        properties: the numbers that stand beside it, by name.
+        smiles: as written; None where a line or structure could not be read.
+        properties: the numbers that stand beside it, by name; NaN where a column has none for this molecule.
+        problem: why it could not be read, if that is known.
     """
 
     line: int
     smiles: str | None
     properties: dict[str, float] = field(default_factory=dict)
+    problem: str = ""
 
 
 def format_of(path: Path) -> str | None:
@@ -42,7 +45,11 @@ def format_of(path: Path) -> str | None:
 
 
 def read_records(
-    path: str | Path, column: str | None = None, layout: str | None = None, where: tuple[str, str] | None = None
+    path: str | Path,
+    column: str | None = None,
+    layout: str | None = None,
+    where: tuple[str, str] | None = None,
+    empty: bool = False,
 ) -> Iterator[Record]:
     """The molecules of a file, one after another; .gz and .bz2 are unpacked.
 
@@ -59,13 +66,12 @@ def read_records(
             - "sdf": blocks; numbers among the tags are properties (QM9's gdb9.sdf).
             - "xyz": QM9's raw files, or plain coordinates, from which RDKit finds the bonds.
         where: `(column, value)`: only these rows of a CSV file.
+        empty: empty lines are records too, with the SMILES "".
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is empty, damaged, or has no such column; the message names the file.
     """
-    from flowsuite.molecules.structures import read_sdf, read_xyz
-
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} not found")
@@ -75,11 +81,11 @@ def read_records(
     if layout != "csv" and (column or where):
         raise ValueError(f"{path} is not read as csv, so that it has no columns: got column {column or where[0]!r}")
     if layout == "csv":
-        records = read_csv(path, column, where)
+        records = read_csv(path, column, where, empty)
     elif layout in ("sdf", "xyz"):
         records = {"sdf": read_sdf, "xyz": read_xyz}[layout](path)
     else:
-        records = read_lines(path, layout)
+        records = read_lines(path, layout, empty)
     return not_empty(records, path)
 
 
@@ -92,18 +98,20 @@ def not_empty(records: Iterable[Record], path: Path) -> Iterator[Record]:
         raise ValueError(f"{path}: no molecules in it")
 
 
-def read_smiles(path: str | Path, column: str | None = None) -> list[str]:
+def read_smiles(path: str | Path, column: str | None = None, empty: bool = False) -> list[str]:
     """The SMILES of a file in order, see `read_records`; structures that cannot be read are ''."""
-    return [record.smiles or "" for record in read_records(path, column)]
+    return [record.smiles or "" for record in read_records(path, column, empty=empty)]
 
 
-def read_lines(path: Path, layout: str | None = None) -> Iterator[Record]:
+def read_lines(path: Path, layout: str | None = None, empty: bool = False) -> Iterator[Record]:
     """SMILES by lines: "smi", "smiles_plogp" or "plogp_smiles"; None: one that begins with a number and a comma has
     penalised logP there. The file may be a pipe."""
     with opened(path) as file:
         first = True
-        for number, line in enumerate(file, 1):
+        for place, line in enumerate(file, 1):
             if not line.strip():
+                if empty:
+                    yield Record(place, "")
                 continue
             layout = layout or ("plogp_smiles" if _NUMBER_FIRST.match(line) else "smi")
             fields = line.split(",", 1) if layout == "plogp_smiles" else line.split()
@@ -111,22 +119,27 @@ def read_lines(path: Path, layout: str | None = None) -> Iterator[Record]:
             if header:
                 continue
             if layout == "smi":
-                yield Record(number, fields[0])
+                yield Record(place, fields[0])
             else:
-                yield with_plogp(path, number, fields if layout == "smiles_plogp" else fields[::-1])
+                yield with_plogp(place, fields if layout == "smiles_plogp" else fields[::-1])
 
 
-def with_plogp(path: Path, number: int, fields: list[str]) -> Record:
+def with_plogp(line: int, fields: list[str]) -> Record:
     try:
         smiles, value = fields
-        return Record(number, smiles.strip(), {"plogp": float(value)})
+        return Record(line, smiles.strip(), {"plogp": float(value)})
     except ValueError:
-        raise ValueError(f"{path}, line {number}: expected a SMILES and its penalised logP, got {fields}") from None
+        problem = f"expected a SMILES and its penalised logP, got {' '.join(fields).strip()!r}"
+        return Record(line, None, problem=problem)
 
 
-def read_csv(path: Path, column: str | None = None, where: tuple[str, str] | None = None) -> Iterator[Record]:
-    """Rows of a file with a header; every column of numbers is a property. SMILES are stripped of blanks and newlines
-    (the ZINC250k of Kaggle has one inside the quotes)."""
+def read_csv(
+    path: Path, column: str | None = None, where: tuple[str, str] | None = None, empty: bool = False
+) -> Iterator[Record]:
+    """Rows of a file with a header; every other column is a property, NaN where there is no number.
+
+    SMILES are stripped of blanks and newlines (the ZINC250k of Kaggle has one inside the quotes).
+    """
     with opened(path) as file:
         rows = csv.reader(file, delimiter="\t" if plain_name(path).endswith(".tsv") else ",")
         names = [name.strip() for name in next(rows, [])]
@@ -138,19 +151,10 @@ def read_csv(path: Path, column: str | None = None, where: tuple[str, str] | Non
         line = rows.line_num + 1
         for row in rows:
             here, line = line, rows.line_num + 1
-            if not row or (chosen and (len(row) <= chosen[0] or row[chosen[0]].strip() != chosen[1])):
+            if not (row or empty) or (chosen and (len(row) <= chosen[0] or row[chosen[0]].strip() != chosen[1])):
                 continue
             smiles = row[place].strip() if place < len(row) else ""
-            yield Record(here, smiles, dict(floats(names, row, numbers)))
-
-
-def floats(names: list[str], row: list[str], places: list[int]) -> Iterator[tuple[str, float]]:
-    for place in places:
-        if place < len(row):
-            try:
-                yield names[place], float(row[place])
-            except ValueError:
-                continue
+            yield Record(here, smiles, {names[i]: number(row[i] if i < len(row) else "") for i in numbers})
 
 
 def smiles_column(path: Path, names: list[str], column: str | None) -> int:

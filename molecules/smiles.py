@@ -1,4 +1,4 @@
-"""The border to RDKit for strings: SMILES parsed without noise, canonical SMILES, and scores of many molecules."""
+"""The border to RDKit for strings: SMILES parsed without noise, canonical SMILES."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ quiet = rdBase.BlockLogs
 
 
 def parse(smiles: str | None) -> Chem.Mol | None:
-    """The sanitised molecule, or None where RDKit refuses it or there is no atom in it; RDKit's log stays off."""
+    """The sanitised molecule, or None where RDKit refuses it or there is no atom in it; RDKit's log stays off.
+
+    Atom-map numbers (`[CH3:1]`), which say nothing about the molecule, are dropped.
+    """
     if smiles is None or not smiles.isascii():  # RDKit would stop reading at the first other letter
         return None
     try:
@@ -17,7 +20,16 @@ def parse(smiles: str | None) -> Chem.Mol | None:
             mol = Chem.MolFromSmiles(smiles)
     except UnicodeError:
         return None
-    return mol if mol is not None and mol.GetNumAtoms() else None
+    if mol is None or not mol.GetNumAtoms():
+        return None
+    if ":" in smiles:
+        clear_map_numbers(mol)
+    return mol
+
+
+def clear_map_numbers(mol: Chem.Mol) -> None:
+    for atom in mol.GetAtoms():
+        atom.SetAtomMapNum(0)
 
 
 def canonical(smiles: str | None, isomeric: bool = False) -> str | None:
@@ -32,11 +44,12 @@ def canonical(smiles: str | None, isomeric: bool = False) -> str | None:
 
 
 def canonical_of(mol: Chem.Mol, isomeric: bool = False) -> str:
-    """Canonical SMILES of a molecule; see `canonical`."""
+    """Canonical SMILES of a molecule, without atom-map numbers; see `canonical`."""
     with quiet():
+        mol = Chem.Mol(mol)
+        clear_map_numbers(mol)
         if isomeric:
             return Chem.MolToSmiles(mol)
-        mol = Chem.Mol(mol)
         Chem.RemoveStereochemistry(mol)
         marked = [atom for atom in mol.GetAtoms() if atom.GetIsotope()]
         for atom in marked:

@@ -51,7 +51,10 @@ def read_xyz(path: Path) -> Iterator:
     from flowsuite.molecules.readers import Record
 
     for number, (name, text) in enumerate(xyz_texts(path), 1):
-        yield Record(number, *parse_xyz(text, name))
+        try:
+            yield Record(number, *parse_xyz(text))
+        except ValueError as error:
+            yield Record(number, None, problem=f"{name}: {error}")
 
 
 def xyz_texts(path: Path) -> Iterator[tuple[str, str]]:
@@ -60,34 +63,34 @@ def xyz_texts(path: Path) -> Iterator[tuple[str, str]]:
         if not found:
             raise ValueError(f"{path} is a folder without .xyz files: expected a file of molecules")
         for each in found:
-            with opened(each) as file:
-                yield str(each), file.read()
+            yield each.name, each.read_bytes().decode("utf-8", "replace")
     elif plain_name(path).endswith(".tar"):
         with readable(path), tarfile.open(path) as archive:
             for member in archive:
                 if member.isfile() and member.name.endswith(".xyz"):
-                    yield f"{path}: {member.name}", archive.extractfile(member).read().decode("utf-8")
+                    yield member.name, archive.extractfile(member).read().decode("utf-8", "replace")
     else:
         with opened(path) as file:
-            yield str(path), file.read()
+            yield path.name, file.read()
 
 
-def parse_xyz(text: str, name: str) -> tuple[str | None, dict[str, float]]:
+def parse_xyz(text: str) -> tuple[str | None, dict[str, float]]:
     """`(SMILES, properties)` of one .xyz.
 
     QM9's end in a line with the SMILES of the molecule as enumerated and as relaxed, of which the second describes
     the structure, and one with InChIs. Of any other file RDKit finds the bonds from the coordinates.
+
+    Raises:
+        ValueError: it is no such file.
     """
     lines = text.splitlines()
     try:
         atoms = int(lines[0])
         coordinates = lines[2 : 2 + atoms]
-        if len(coordinates) < atoms:
+        if not 0 < atoms == len(coordinates):
             raise ValueError
     except (IndexError, ValueError):
-        raise ValueError(
-            f"{name}: not an .xyz file, which begins with the number of atoms and has a line each"
-        ) from None
+        raise ValueError("not an .xyz file, which begins with the number of atoms and has a line each") from None
     comment, after = lines[1].split(), [line.split() for line in lines[2 + atoms :] if line.strip()]
     properties = {}
     if len(comment) == 2 + len(QM9_PROPERTIES) and comment[0] == "gdb":
@@ -98,7 +101,7 @@ def parse_xyz(text: str, name: str) -> tuple[str | None, dict[str, float]]:
 
 
 def number(text: str) -> float:
-    """A number, also as Mathematica writes it: 1.2*^-6."""
+    """A number, also as Mathematica writes it: 1.2*^-6; NaN of what is none."""
     try:
         return float(text.replace("*^", "e"))
     except ValueError:

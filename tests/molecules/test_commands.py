@@ -32,7 +32,7 @@ def test_evaluate(tmp_path, capsys):
         str(tmp_path / "out" / "report.json"),
         "--workers",
         "0",
-        "--no-fcd",
+        "--no_fcd",
     ]
     assert flowsuite(["molecules", "evaluate", *options, "--quiet"]) == 0
     printed, noise = capsys.readouterr()
@@ -41,6 +41,33 @@ def test_evaluate(tmp_path, capsys):
     assert saved["figures"]["basic"]["valid"] == 0.75 and saved["figures"]["basic"]["novel"] == 0.5
     assert saved["counts"]["test"] == {"given": 2, "used": 2}
     assert saved["settings"]["train"].endswith("train.smi.gz")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "valid"),
+    [
+        ("samples.csv", "smiles,atoms\nCCO,3\n,12\nCC,2\n,5\n", [], 0.5),
+        ("one.csv", "smiles\nCCO\n\nCC\n\n", [], 1.0),
+        ("one.csv", "smiles\nCCO\n\nCC\n\n", ["--count_empty"], 0.5),
+        ("samples.smi", "\nCCO\n\nCC\n", [], 1.0),
+        ("samples.smi", "\nCCO\n\nCC\n", ["--count_empty"], 0.5),
+    ],
+)
+def test_samples_that_are_no_molecules_count(tmp_path, capsys, name, text, options, valid):
+    (tmp_path / name).write_text(text)
+    out = tmp_path / "report.json"
+    arguments = [str(tmp_path / name), "--out", str(out), "--workers", "0", "--no_fcd", "--no_filters", "--quiet"]
+    assert flowsuite(["molecules", "evaluate", *arguments, *options]) == 0
+    report = json.loads(out.read_text())
+    assert report["figures"]["basic"]["valid"] == valid and report["counts"]["generated"]["valid"] == 2
+
+
+@pytest.mark.parametrize(("command", "option"), [("evaluate", "--out"), ("encode", "--out"), ("encode", "--report")])
+def test_places_to_write_are_tried_first(tmp_path, capsys, command, option):
+    (tmp_path / "file").write_text("")
+    place = str(tmp_path / "file" / "a.npz")
+    assert flowsuite(["molecules", command, str(tmp_path / "missing.smi"), option, place]) == 1
+    assert f"cannot write to {place}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ERRORS)

@@ -174,6 +174,14 @@ def test_cache(smi, tmp_path, monkeypatch):
     assert len(list((tmp_path / "elsewhere").iterdir())) == 1
 
 
+def test_another_codec_encodes_anew(smi, tmp_path, monkeypatch):
+    calls = count_encodings(monkeypatch)
+    SmilesFile(str(smi), **quiet()).prepare_data()
+    monkeypatch.setattr(data_cache, "CODEC", data_cache.CODEC + 1)
+    SmilesFile(str(smi), **quiet()).prepare_data()
+    assert len(calls) == 2 and len(list((tmp_path / ".flowsuite").iterdir())) == 2
+
+
 def test_a_folder_that_cannot_be_written_to(smi, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(os, "access", lambda path, mode: False)
@@ -219,6 +227,18 @@ def test_qm9_with_and_without_its_list(tmp_path):
         (tmp_path / "valid_idx_qm9.json").write_text(text)
         with pytest.raises(ValueError, match=message):
             QM9(str(tmp_path), **quiet()).dataset("test")
+
+
+def test_copies_of_listed_molecules_are_not_trained_on(tmp_path):
+    smiles = [*alkanes(12), "C[C@H](N)O", "C[C@@H](N)O", *alkanes(12)[::-1]]
+    (tmp_path / "qm9.smi").write_text("\n".join(smiles) + "\n")
+    (tmp_path / "valid_idx_qm9.json").write_text("[1, 5, 13]")
+    data = QM9(str(tmp_path), val=3, **quiet())
+    assert data.smiles("test") == [canonical(smiles[i]) for i in (0, 4, 12)] and len(data.smiles("val")) == 3
+    held = {*data.smiles("val"), *data.smiles("test")}
+    train = data.smiles("train")
+    assert not held & set(train)
+    assert len(train) == sum(canonical(each) not in held for each in smiles)
 
 
 def test_zinc_in_all_its_layouts(tmp_path):

@@ -64,6 +64,16 @@ def test_stopping_names_file_line_and_molecule():
         encode_records(records(["CBr"] * 3000), CHARGED, on_error="stop", workers=2)
 
 
+def test_a_bad_line_is_counted_or_stops(tmp_path):
+    path = tmp_path / "opt.test.logP-SA"
+    path.write_text("CCO -1.5\nCCN\nCC 2\n")
+    report = encode_file(path, CHARGED).report
+    why = "expected a SMILES and its penalised logP, got 'CCN'"
+    assert report.encoded == 2 and report.skipped["unparsable"].examples == [(2, "", why)]
+    with pytest.raises(ValueError, match=r"opt\.test\.logP-SA, line 2: \(nothing\): unparsable: expected a SMILES"):
+        encode_file(path, CHARGED, on_error="stop")
+
+
 def test_nothing_left():
     with pytest.raises(ValueError, match=r"no molecule to train on: data: 0 of 2 .*; first: line 10: CBr Br"):
         encode_records(records(["CBr", "CI"]), CHARGED)
@@ -101,6 +111,25 @@ def test_losses():
     assert encoded.report.skipped["atom outside the vocabulary"].examples == [(11, smiles[1], "N+")]
 
 
+def test_smiles_are_those_of_the_graphs():
+    """A model that gives a training graph back has found nothing new, also where encoding dropped charges."""
+    smiles = ["C[NH2+]CC(=O)[O-]", "CC[N+](=O)[O-]", "CCO"]
+    for check_every in (0, 1, 3):
+        encoded = encode_records(
+            records(smiles), Vocabulary(["C", "N", "O"]), drop_charges=True, check_every=check_every
+        )
+        again = smiles_from_packed(encoded.packed)
+        assert again == ["CNCC(=O)O", None, "CCO"]
+        assert encoded.smiles == [again[0], canonical(smiles[1]), again[2]]
+        assert encoded.report.checked == {0: 0, 1: 3, 3: 1}[check_every]
+
+
+def test_map_numbers_are_dropped():
+    encoded = encode_records(records(["C[CH3:1]", "CC", "[CH3:1][CH2:2][OH:3]"]), CHARGED)
+    assert encoded.smiles == ["CC", "CC", "CCO"]
+    assert encoded.report.same == 3 and encoded.report.distinct == 2
+
+
 def test_checks_of_some_or_none():
     assert encode_records(records(["CCO"] * 10), CHARGED, check_every=4).report.checked == 3
     assert encode_records(records(["CCO"] * 10), CHARGED, check_every=0).report.checked == 0
@@ -118,6 +147,26 @@ def test_properties_come_from_the_file_or_are_computed():
     np.testing.assert_allclose(ours.packed.properties[:, 0], [qed(parse("CCO"))], rtol=1e-6)
     with pytest.raises(ValueError, match=r"unknown property 'colour'.*data has gap, qed"):
         encode_records(given, CHARGED, properties=["colour"])
+
+
+@pytest.mark.parametrize("hole", ["", "n/a", "nan"])
+def test_a_column_is_read_whatever_the_first_row_has(tmp_path, hole):
+    """Never RDKit's logP for the rows of a file that has its own."""
+    path = tmp_path / "a.csv"
+    path.write_text(f"smiles,logp\nCC,{hole}\nCCO,7.5\nCCN\nCCCO,8\n")
+    encoded = encode_file(path, CHARGED, properties=["logp"])
+    assert encoded.packed.properties[:, 0].tolist() == [7.5, 8.0]
+    skipped = encoded.report.skipped["property"]
+    assert skipped.count == 2 and skipped.examples[0] == (2, "CC", "logp is nan")
+
+
+def test_properties_that_only_some_records_have():
+    some = [Record(1, "CC"), Record(2, "CCO", {"logp": 7.5})]
+    encoded = encode_records(some, CHARGED, properties=["logp"])
+    assert encoded.packed.properties.tolist() == [[7.5]] and encoded.report.skipped["property"].count == 1
+    late = [Record(i, "CC") for i in range(600)] + some[1:]
+    with pytest.raises(ValueError, match="data, line 2: logp stands here but not further up"):
+        encode_records(late, CHARGED, properties=["logp"])
 
 
 def test_the_window_is_checked():
@@ -153,6 +202,26 @@ def test_files_come_back(tmp_path):
     assert len(PackedMolecules.load(tmp_path / "a.npz")) == 5
     encoded.packed.save(tmp_path / "b.npz")
     with pytest.raises(ValueError, match=r"b\.npz holds no records, report, smiles"):
+        EncodedMolecules.load(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("report", "[]"),
+        ("report", "{}"),
+        ("report", '{"skipped": 3}'),
+        ("report", "no json"),
+        ("smiles", np.array([255, 254], np.uint8)),
+        ("records", np.array([0, 1, 2, 3, 99])),
+        ("records", np.arange(5.0)),
+    ],
+)
+def test_damaged_files(tmp_path, name, value):
+    encode_records(mixed(), CHARGED, max_atoms=8).save(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        np.savez(tmp_path / "b.npz", **{**file, name: value})
+    with pytest.raises(ValueError, match=r"b\.npz: its (report or SMILES cannot|molecules, SMILES and records)"):
         EncodedMolecules.load(tmp_path / "b.npz")
 
 

@@ -92,3 +92,31 @@ def test_files_that_do_not_fit_together(tmp_path):
     (tmp_path / "c.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match=r"c\.npz"):
         PackedMolecules.load(tmp_path / "c.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("bonds", lambda bonds: bonds + np.array([50, 0, 0], np.uint8)),  # place beyond the molecule
+        ("bonds", lambda bonds: bonds[:, [1, 0, 2]]),
+        ("bonds", lambda bonds: bonds + np.array([0, 0, 3], np.uint8)),  # class that there is not
+        ("bonds", lambda bonds: bonds[:, :2]),
+        ("bonds", lambda bonds: bonds.astype(float)),
+        ("sizes", lambda sizes: sizes + np.array([-2, 2, 0, 0, 0])),
+        ("n_bonds", lambda counts: counts + np.array([-1, 1, 0, 0, 0])),
+        ("n_bonds", lambda counts: np.append(counts, 0)),
+        ("atoms", lambda atoms: atoms.astype(str)),
+        ("properties", lambda values: values[:2]),
+        ("names", lambda names: np.array(["logp"])),
+        ("vocabulary", lambda names: np.array(["Xx"])),
+        ("format", lambda number: np.array("one")),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, name, value):
+    random_molecules(SIZES).save(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        arrays = dict(file)
+    arrays[name] = value(arrays[name])
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=r"a\.npz.*(belong|bond \[|must be|unknown atom class|does not hold)"):
+        PackedMolecules.load(tmp_path / "a.npz")

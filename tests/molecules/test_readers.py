@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import math
 import os
 import tarfile
 import threading
@@ -45,8 +46,9 @@ def test_plogp_before_or_behind(tmp_path):
     path = write(tmp_path / "opt.test.logP-SA", "CCO -1.5\nCC 2\n")
     assert read(path) == [(1, "CCO", {"plogp": -1.5}), (2, "CC", {"plogp": 2.0})]
     assert read(path, layout="smi") == [(1, "CCO", {}), (2, "CC", {})]
-    with pytest.raises(ValueError, match=r"zinc800\.smi_logp, line 2: expected a SMILES and its penalised logP"):
-        read(write(tmp_path / "zinc800.smi_logp", "-8.2,CC\nCCO\n"))
+    first, bad, last = read_records(write(tmp_path / "zinc800.smi_logp", "-8.2,CC\nCCO\n-8.1,CO\n"))
+    assert (first.smiles, bad.line, bad.smiles, last.smiles) == ("CC", 2, None, "CO")
+    assert bad.problem == "expected a SMILES and its penalised logP, got 'CCO'"
 
 
 def test_kaggle_zinc_has_newlines_in_quotes(tmp_path):
@@ -54,7 +56,7 @@ def test_kaggle_zinc_has_newlines_in_quotes(tmp_path):
     path = write(tmp_path / "250k_rndm_zinc_drugs_clean_3.csv", text)
     assert read(path) == [
         (2, "CC(C)O", {"logP": 5.05, "qed": 0.7, "SAS": 2.08}),
-        (4, "c1ccccc1", {"logP": 3.1, "qed": 0.9}),
+        (4, "c1ccccc1", {"logP": 3.1, "qed": 0.9, "SAS": math.nan}),
     ]
 
 
@@ -73,13 +75,14 @@ def test_csv_columns_are_found(tmp_path, name, text):
     assert (records[0].line, records[0].smiles) == (2, "CCO")
     assert all(isinstance(value, float) for value in records[0].properties.values())
     if name.startswith("zinc"):
-        assert [r.properties for r in records] == [{"penalized_logp": 1.5, "qed": 0.7}, {"penalized_logp": 2.0}]
+        first, second = (r.properties for r in records)
+        assert first == {"penalized_logp": 1.5, "qed": 0.7} and second == {"penalized_logp": 2.0, "qed": math.nan}
 
 
 def test_rows_of_a_split(tmp_path):
     path = write(tmp_path / "dataset_v1.csv", "SMILES,SPLIT\nC,train\nCC,test\nCCC,train\nCCCC,test_scaffolds\n")
     assert read_smiles(path) == ["C", "CC", "CCC", "CCCC"]
-    assert read(path, where=("SPLIT", "train")) == [(2, "C", {}), (4, "CCC", {})]
+    assert read(path, where=("SPLIT", "train")) == [(2, "C", {"SPLIT": math.nan}), (4, "CCC", {"SPLIT": math.nan})]
     with pytest.raises(ValueError, match=r"no column 'split'; it has SMILES, SPLIT"):
         read(path, where=("split", "train"))
     with pytest.raises(ValueError, match="no molecules"):
@@ -93,7 +96,8 @@ def test_wrong_columns(tmp_path):
     with pytest.raises(ValueError, match=r"a\.csv: no column 'mol'; it has id, structure, weight"):
         read(path, column="mol")
     rows = read(path, column="structure")
-    assert rows == [(2, "CCO", {"id": 1.0, "weight": 46.0}), (3, "", {}), (4, "", {"id": 2.0})]
+    holes = {"id": math.nan, "weight": math.nan}
+    assert rows == [(2, "CCO", {"id": 1.0, "weight": 46.0}), (3, "", holes), (4, "", {**holes, "id": 2.0})]
     with pytest.raises(ValueError, match="no columns"):
         read(write(tmp_path / "a.smi", "CC\n"), column="structure")
 
@@ -195,8 +199,22 @@ def test_qm9_raw_files(tmp_path):
 def test_plain_coordinates(tmp_path):
     path = write(tmp_path / "a.xyz", Chem.MolToXYZBlock(conformer("CC(=O)N")))
     assert [canonical(smiles) for _, smiles, _ in read(path)] == ["CC(N)=O"]
-    with pytest.raises(ValueError, match=r"a\.xyz: not an \.xyz file"):
-        read(write(tmp_path / "a.xyz", "5\ncut\nC 0 0 0\n"))
+
+
+@pytest.mark.parametrize("bad", ["5\ncut\nC 0 0 0\n", "", "0", "0\n\n", "-1\n\n", "five\n", "\xff\x00"])
+def test_one_bad_structure_of_many(tmp_path, bad):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    write(folder / "1.xyz", QM9_METHANE)
+    (folder / "2.xyz").write_bytes(bad.encode("latin-1"))
+    write(folder / "3.xyz", QM9_METHANE)
+    with tarfile.open(tmp_path / "many.tar", "w") as archive:
+        for name in ("1.xyz", "2.xyz", "3.xyz"):
+            archive.add(folder / name, name)
+    for path in (folder, tmp_path / "many.tar"):
+        records = list(read_records(path))
+        assert [record.smiles for record in records] == ["C", None, "C"]
+        assert records[1].problem.startswith("2.xyz: not an .xyz file, which begins with the number of atoms")
 
 
 def test_records_stream(tmp_path):

@@ -59,6 +59,15 @@ def test_stereochemistry_counts_on_request():
     assert evaluate(pair, train=pair[:1], isomeric=True, fcd=False).figure("basic", "novel") == 0.5
 
 
+def test_canonical_training_molecules_are_not_read(monkeypatch):
+    train = ["CCO", "CC"]
+    usual = evaluate(["OCC", "CN"], train=train, test=TEST, filters=False, fcd=False)
+    monkeypatch.setattr(report_module, "read_keys", None)
+    quick = evaluate(["OCC", "CN"], train=train, test=TEST, canonical_train=True, filters=False, fcd=False)
+    assert quick.figures == usual.figures and quick.figure("basic", "novel") == 0.5
+    assert quick.counts == usual.counts
+
+
 def test_training_molecules_stand_in_for_test_molecules():
     report = evaluate(["CCO"], train=TEST, limit=3, seed=1, fcd=False)
     assert report.counts["train sample"] == {"given": 8, "used": 3}
