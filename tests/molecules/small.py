@@ -38,7 +38,7 @@ def data(folder: Path, **options) -> SmilesFile:
     return SmilesFile(str(path), **{**given, **options})
 
 
-def shorten_nci(folder: Path, monkeypatch, lines: int = 400) -> None:
+def shorten_nci(folder: Path, monkeypatch, lines: int = 1200) -> None:
     """From here on `NCI` has the first so many molecules of its file, in a file that is written to `folder`."""
     path = folder / "nci.smi"
     whole = NCI().sources()["train"].path.read_text().splitlines(keepends=True)

@@ -14,12 +14,12 @@ from tests.molecules.small import shorten_nci
 
 def test_page_shows_what_was_made(tmp_path, monkeypatch):
     short = [f"--model.init_args.flow.init_args.{key}=8" for key in ("hidden", "decision_options.hidden")]
-    short += ["--data.init_args.max_atoms=5", "--data.init_args.workers=0"]
+    short += ["--data.init_args.max_atoms=8", "--data.init_args.batch_size=8", "--data.init_args.workers=0"]
     short += ["--trainer.max_steps=3", "--trainer.check_val_every_n_epoch=1", "--trainer.accelerator=cpu"]
     shorten_nci(tmp_path, monkeypatch)
     run, evaluate = molecules_demo.run, commands.main
     monkeypatch.setattr(molecules_demo, "SAMPLES", 12)
-    monkeypatch.setattr(molecules_demo, "NCI", lambda **given: NCI(max_atoms=5, workers=0, **given))
+    monkeypatch.setattr(molecules_demo, "NCI", lambda **given: NCI(max_atoms=8, workers=0, **given))
     monkeypatch.setattr(commands, "main", lambda argv: evaluate([*argv, "--workers", "0", "--no-filters", "--no-fcd"]))
     monkeypatch.setattr(molecules_demo, "run", lambda folder: run(folder, short))
     out = tmp_path / "a demo"
