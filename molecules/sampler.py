@@ -29,21 +29,25 @@ class Generated:
         molecules: the graphs.
         rejected: (n,) draws that a check of valences refused; 0 where the molecule is what unchecked sampling gives.
         unattached: (n,) bool, the last atom that was drawn got no bond and was dropped.
+        stopped: (n,) bool, a STOP was drawn, rather than that nothing could follow; None where nobody kept it.
     """
 
     molecules: PackedMolecules
     rejected: Tensor
     unattached: Tensor
+    stopped: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.molecules)
 
     @classmethod
     def join(cls, parts: list[Generated]) -> Generated:
+        known = all(part.stopped is not None for part in parts)
         return cls(
             PackedMolecules.join([part.molecules for part in parts]),
             torch.cat([part.rejected for part in parts]),
             torch.cat([part.unattached for part in parts]),
+            torch.cat([part.stopped for part in parts]) if known else None,
         )
 
 
@@ -110,6 +114,7 @@ class Sampler:
         self.draws = torch.zeros(n, dtype=torch.long, device=self.device)
         self.rejected = torch.zeros(n, dtype=torch.long, device=self.device)
         self.unattached = torch.zeros(n, dtype=torch.bool, device=self.device)
+        self.stopped = torch.zeros(n, dtype=torch.bool, device=self.device)
         self.active = torch.ones(n, dtype=torch.bool, device=self.device)
         if start is not None:
             self._replay(*(part.to(self.device) for part in start))
@@ -142,7 +147,7 @@ class Sampler:
             self._step(rows)
         self.noise.check(self.draws)
         molecules = PackedMolecules.from_dense(self.molecules.atoms, self.molecules.bonds, self.flow.vocabulary)
-        return Generated(molecules, self.rejected.cpu(), self.unattached.cpu())
+        return Generated(molecules, self.rejected.cpu(), self.unattached.cpu(), self.stopped.cpu())
 
     def _step(self, rows: Tensor) -> None:
         """One atom or one bond more for each of the molecules `rows`, or its end."""
@@ -200,6 +205,7 @@ class Sampler:
 
     def _add(self, rows: Tensor, classes: Tensor) -> None:
         stop = self._stops(classes)
+        self.stopped[rows[stop]] = True
         size = self.molecules.size[rows]
         start = (size - self.flow.window).clamp_min(0)
         if self.check and self.flow.stop:

@@ -58,6 +58,9 @@ class CategoricalDecision(Decision):
     def log_prob(self, params, target):
         return -F.cross_entropy(at_least_float32(params), target, reduction="none")
 
+    def log_probs(self, params):
+        return at_least_float32(params).log_softmax(1)
+
     def encode(self, params, target):
         return gumbel_noise_for(at_least_float32(params), target)
 

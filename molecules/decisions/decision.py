@@ -20,6 +20,7 @@ class Decision(nn.Module):
 
     - `prepare(encoded, steps) -> params` (E, ...): all that the network says, evaluated once a decision;
     - `log_prob(params, target) -> (E,)`: nats of the class, or a bound on them, in float32 or better;
+    - `log_probs(params) -> (E, K)`: those of all classes, of decisions that know them exactly;
     - `encode(params, target) -> (E, K)`: noise that decodes to the class;
     - `decode(params, noise, temperature) -> (E, K)`: scores whose argmax is the class.
 
@@ -37,6 +38,9 @@ class Decision(nn.Module):
         raise NotImplementedError
 
     def log_prob(self, params: Tensor, target: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def log_probs(self, params: Tensor) -> Tensor:
         raise NotImplementedError
 
     def encode(self, params: Tensor, target: Tensor) -> Tensor:

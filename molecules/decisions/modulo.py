@@ -61,10 +61,12 @@ class ModuloDecision(Decision):
         return values.gather(1, z)
 
     def log_prob(self, params, target):
-        base = self.base.log_softmax(0).expand(target.shape[0], -1)
-        k = self.classes
-        z = (target[:, None] - torch.arange(k, device=target.device)[None, :]) % k  # latent of each possible shift
-        return (self.shift(params) * base.gather(1, z)).sum(1)
+        return self.log_probs(params).gather(1, target[:, None])[:, 0]
+
+    def log_probs(self, params):
+        k = torch.arange(self.classes, device=params.device)
+        z = (k[None, :] - k[:, None]) % self.classes  # latent of each shift (rows) and class
+        return (self.shift(params)[:, :, None] * self.base.log_softmax(0)[z]).sum(1)
 
     def encode(self, params, target):
         shift = params.argmax(2).sum(1)

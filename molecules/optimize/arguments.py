@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from flowsuite.molecules.optimize.baseline import BASELINES
 from flowsuite.molecules.optimize.codec import DELTAS
 from flowsuite.molecules.optimize.constrained import PROTOCOLS
 from flowsuite.molecules.optimize.diversity import FILTERS
 from flowsuite.molecules.optimize.options import PUBLISHED, Options
-from flowsuite.molecules.optimize.rewards import SHAPES, Shaping
+from flowsuite.molecules.optimize.rewards import SHAPES, Shaping, published_shaping
 from flowsuite.molecules.optimize.targets import TAKES
+from flowsuite.molecules.sampling import wanted
 
 EXAMPLES = """\
 examples:
   flowsuite optimize --ckpt_path model.ckpt --target qed --steps 200 --out qed
   flowsuite optimize --ckpt_path model.ckpt --target plogp --steps 200 --max_atoms 38 --workers 2 --out plogp
   flowsuite optimize --ckpt_path model.ckpt --target score.py:activity --target_takes smiles --out mine
-  flowsuite optimize --ckpt_path model.ckpt --target qed --published --shape linear --coefficient 1 --out published
+  flowsuite optimize --ckpt_path model.ckpt --target qed --published --out published
   flowsuite optimize --ckpt_path model.ckpt --target plogp --constrained zinc800.smi_logp --steps 0 --out better
 
 A function of your own is `def activity(mol): return number`, given an RDKit molecule; with --target_takes smiles a
 SMILES, with "batch" a list of SMILES, for which it returns a list. What it raises, NaN and what is no number count as
 failures: told at the end, and no reason to stop unless every molecule fails.
 
-Written to the folder --out: model.ckpt, top.csv, top.png, top.svg, history.csv, summary.json; with --constrained
-improved.csv and table.json.
+Written to the folder --out: top.csv, top.png, top.svg, summary.json; with --constrained improved.csv, improved.png,
+table.json; where there were steps of fine-tuning, model.ckpt and history.csv too.
 """
 
 
@@ -53,7 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=0, help="processes that score; 0 for this one (%(default)s)")
     add("--seed", type=int, default=0, help="of all randomness (%(default)s)")
     add("--device", help="cpu, cuda, ...; the GPU if there is one")
-    add("--condition", action="append", default=[], metavar="NAME=VALUE", help="property of a conditional model")
+    add("--property", type=wanted, metavar="NAME=NUMBER[,...]", help="wanted properties of a conditional model")
     add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes a checkpoint may name")
     add("--quiet", action="store_true", help="no progress bars")
     add_policy(parser.add_argument_group("fine-tuning"))
@@ -91,10 +92,16 @@ def add_policy(group) -> None:
         add(f"--{name}", type=kind, help=text + default)
     add("--baseline", choices=BASELINES, help="what advantages are measured from (moving)")
     add("--diversity", choices=FILTERS, help="how molecules of one kind too many are told (scaffold)")
-    add("--shape", choices=SHAPES, default="raw", help="of the reward (%(default)s)")
-    add("--coefficient", type=float, default=1 / 3, help='of "linear" and "exp" (1/3)')
+    add("--shape", choices=SHAPES, help="of the reward (raw)")
+    add("--coefficient", type=float, help='of "linear" and "exp" (1/3)')
+    add("--offset", type=float, help='taken from "exp" (4)')
     add("--structure", action="store_true", help="reward 2 - [strained] - [ZINC alert] as well")
-    add("--published", action="store_true", help="GraphAF's settings, with --structure, where others are not given")
+    add(
+        "--published",
+        action="store_true",
+        help="GraphAF's settings where others are not given, with --structure and the reward's shape for the target; "
+        "but all updates are on one batch, where the public code draws one for each",
+    )
 
 
 def add_constrained(group) -> None:
@@ -111,5 +118,16 @@ def options_of(args: argparse.Namespace) -> Options:
     """What was asked for, over the published settings or ours."""
     names = {field.name for field in fields(Options)} - {"shaping"}
     given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
-    shaping = Shaping(args.shape, args.coefficient, structure=args.structure or args.published)
-    return Options(**{**(PUBLISHED if args.published else {}), **given, "shaping": shaping})
+    settings = PUBLISHED if args.published else {}
+    try:
+        return Options(**{**settings, **given, "shaping": shaping_of(args)})
+    except ValueError as error:  # which begins with the option's name
+        raise ValueError(f"--{error}") from None
+
+
+def shaping_of(args: argparse.Namespace) -> Shaping:
+    """As `options_of`, of the reward."""
+    shaping = published_shaping(args.target, bool(args.constrained)) if args.published else Shaping()
+    names = ("shape", "coefficient", "offset")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return replace(shaping, **given, structure=args.structure or args.published)

@@ -33,8 +33,8 @@ class MovingBaseline:
         """The average that each decision belongs to, given the atom it is about and the size of its molecule."""
         return {"moving": torch.zeros_like(place), "size": size, "index": place}[self.kind]
 
-    def update(self, keys: Tensor, rewards: Tensor) -> Tensor:
-        """The usual reward of each decision (E,), with these rewards taken into account."""
+    def update(self, keys: Tensor, rewards: Tensor) -> None:
+        """Takes the rewards (E,) of decisions that the policy drew into account."""
         bins = self.value.shape[0]
         count = torch.bincount(keys, minlength=bins)
         total = torch.zeros_like(self.value).index_add_(0, keys, rewards.double())
@@ -43,7 +43,11 @@ class MovingBaseline:
         kept = torch.where(self.seen, self.momentum, 0.0)
         self.value = torch.where(here, kept * self.value + (1 - kept) * mean, self.value)
         self.seen |= here
-        return self.value[keys]
+
+    def usual(self, keys: Tensor) -> Tensor:
+        """The usual reward of each decision (E,); where none was drawn yet, the mean of the averages there are."""
+        elsewhere = self.value[self.seen].mean() if bool(self.seen.any()) else self.value.new_zeros(())
+        return torch.where(self.seen, self.value, elsewhere)[keys]
 
 
 def normalized(advantages: Tensor) -> Tensor:

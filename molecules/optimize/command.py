@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training.checkpoint import load_module, save_module
+from flowsuite.core.training.files import check_writable
 from flowsuite.molecules.chemistry import smiles_from_packed
 from flowsuite.molecules.graphaf import GraphAF
 from flowsuite.molecules.optimize import constrained_run
@@ -28,18 +29,27 @@ def main(argv: list[str] | None = None) -> int:
     """Runs `flowsuite optimize`; errors are exceptions with a message of one line."""
     args = make_parser().parse_args(argv)
     options = options_of(args)
-    for name, least in (("steps", 0), ("num", 0), ("top", 1), ("restarts", 1), ("remove", 0)):
-        if getattr(args, name) < least:
-            raise ValueError(f"--{name} must be at least {least}, got {getattr(args, name)}")
+    check_numbers(args)
     target = Target(args.target, args.target_takes, args.minimize)
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     module = load_module(args.ckpt_path, device, allow=args.allow)
     flow = check_flow(module.flow, args)
-    context = condition(flow, args.condition)
+    context = condition(flow, args.property)
+    check_writable(Path(args.out) / ("table.json" if args.constrained else "summary.json"))
     with Pool(args.workers) as pool:
         if args.constrained:
             return constrained_run.run(args, options, module, target, context, pool)
         return optimize(args, options, module, target, context, pool)
+
+
+def check_numbers(args: argparse.Namespace) -> None:
+    least = {"steps": 0, "num": 0, "top": 1, "workers": 0, "restarts": 1, "remove": 0, "limit": 1}
+    for name, value in least.items():
+        if (given := getattr(args, name)) is not None and given < value:
+            raise ValueError(f"--{name} must be at least {value}, got {given}")
+    for delta in args.deltas:
+        if not 0 <= delta < 1:
+            raise ValueError(f"--deltas must be in [0, 1), got {delta:g}")
 
 
 def check_flow(flow, args: argparse.Namespace) -> GraphAF:
@@ -50,21 +60,13 @@ def check_flow(flow, args: argparse.Namespace) -> GraphAF:
     return flow
 
 
-def condition(flow: GraphAF, given: list[str]) -> Tensor | None:
-    """The properties (P,) that a conditional model is asked for, from `name=value`."""
-    values = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        try:
-            values[name] = float(value)
-        except ValueError:
-            raise ValueError(f"--condition expects NAME=NUMBER, got {text!r}") from None
-        if not equals or name not in flow.properties:
-            known = ", ".join(flow.properties) or "none"
-            raise ValueError(f"--condition {text!r}: the model's properties are: {known}")
-    missing = [name for name in flow.properties if name not in values]
-    if missing:
-        raise ValueError(f"the model is conditional: give --condition {missing[0]}=NUMBER")
+def condition(flow: GraphAF, values: dict[str, float] | None) -> Tensor | None:
+    """The properties (P,) that a conditional model is asked for; None of a model that is not."""
+    if flow.properties and values is None:
+        raise ValueError(f"this model is conditional: give --property {'=...,'.join(flow.properties)}=...")
+    if set(values or ()) != set(flow.properties):
+        known = ", ".join(flow.properties) or "none"
+        raise ValueError(f"--property: the properties of this model are {known}, got {', '.join(values)}")
     return torch.tensor([values[name] for name in flow.properties]) if flow.properties else None
 
 
@@ -113,7 +115,7 @@ def fresh(learner: PolicyGradient, flow: GraphAF, n: int, seed: int):
         )
         found = smiles_from_packed(rollout.molecules)
         values = learner.scorer(found)
-        learner.memory.add(rollout.molecules, found, values, values * float("nan"))
+        learner.memory.add(rollout, found, values, np.full(size, np.nan))
         scores.append(values)
         smiles += found
     return np.concatenate(scores) if scores else np.zeros(0), smiles

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowsuite.molecules.chemistry import EncodingError, Graph, smiles_from_packed
-from flowsuite.molecules.fingerprints import morgan
+from flowsuite.molecules.chemistry import EncodingError, Graph, read_mol, smiles_from_packed
 from flowsuite.molecules.graphaf import GraphAF
-from flowsuite.molecules.optimize.codec import DELTAS, FINGERPRINT, Best, similarity
+from flowsuite.molecules.optimize.codec import DELTAS, Best, similarity
 from flowsuite.molecules.optimize.regrow import grown, kekulised, part, with_carbon
 from flowsuite.molecules.optimize.rollout import draw
 from flowsuite.molecules.optimize.scorer import Scorer
@@ -47,14 +46,7 @@ class Growth:
     at_least: float
 
 
-@functools.lru_cache(4096)
-def start_mol(smiles: str):
-    return kekulised(smiles)
-
-
-@functools.lru_cache(4096)
-def start_bits(smiles: str):
-    return morgan(parse(smiles), **FINGERPRINT)
+start_mol, kekulised_start = (functools.lru_cache(4096)(read) for read in (read_mol, kekulised))
 
 
 def candidates(growth: Growth) -> list[tuple[str, float]]:
@@ -63,7 +55,7 @@ def candidates(growth: Growth) -> list[tuple[str, float]]:
     Those not more similar than `at_least` and those that RDKit refuses are left out.
     """
     try:
-        original = start_mol(growth.start) if growth.original else None
+        start, original = start_mol(growth.start), kekulised_start(growth.start) if growth.original else None
     except EncodingError:
         return []
     first, size = len(growth.kept), len(growth.graph[0])
@@ -77,9 +69,10 @@ def candidates(growth: Growth) -> list[tuple[str, float]]:
     found = {}
     for mol in stages:
         text = None if mol is None else canonical_of(mol, isomeric=True)
-        if text is None or text in found or parse(text) is None:
+        again = None if text is None or text in found else parse(text)
+        if again is None:
             continue
-        alike = similarity(growth.start, text)
+        alike = similarity(start, again)
         if alike > growth.at_least:
             found[text] = alike
     return list(found.items())

@@ -12,11 +12,12 @@ import torch
 
 from flowsuite.core.training.checkpoint import save_module
 from flowsuite.molecules.draw import write_grid
+from flowsuite.molecules.mapping import bar
 from flowsuite.molecules.optimize.codec import Best, Row, codec_baseline, rows_of
 from flowsuite.molecules.optimize.constrained import ConstrainedSearch, decoded_starts
 from flowsuite.molecules.optimize.options import Options
 from flowsuite.molecules.optimize.policy_gradient import PolicyGradient
-from flowsuite.molecules.optimize.progress import fine_tune, progress
+from flowsuite.molecules.optimize.progress import fine_tune
 from flowsuite.molecules.optimize.results import DRAWN, write_csv, write_json
 from flowsuite.molecules.optimize.scorer import Pool, Scorer
 from flowsuite.molecules.optimize.starts import StartSet, cut
@@ -31,7 +32,8 @@ def run(args: argparse.Namespace, options: Options, module, target: Target, cont
     starts = StartSet.encode(smiles, flow.vocabulary, max_atoms, flow.window, args.protocol == "keep")
     if not len(starts.graphs):
         raise ValueError(f"{args.constrained}: {starts.describe()}")
-    usual = Scorer(target, pool)(smiles)
+    given = Scorer(target, pool)
+    usual = given(smiles)
     scorer = Scorer(candidate_target(target), pool)
     search = ConstrainedSearch(
         flow,
@@ -50,16 +52,17 @@ def run(args: argparse.Namespace, options: Options, module, target: Target, cont
     learner = improver(flow, scorer, options, starts, args, context)
     interrupted = fine_tune(learner, args.steps, args.quiet)
     if not interrupted:
-        with progress("improving", args.restarts, args.quiet) as advance:
+        with bar("" if args.quiet else "improving", args.restarts) as advance:
             try:
-                search.run(args.restarts, lambda left: advance(f"{left} molecules left"))
+                search.run(args.restarts, lambda left: advance(1))
             except KeyboardInterrupt:
                 interrupted = True
     if args.steps:
         save_module(Path(args.out) / "model.ckpt", module)
     notes = [starts.describe(), f"size cap {max_atoms} atoms, protocol {args.protocol}, {search.rounds} rounds"]
-    if scorer.failures:
-        notes.append(f"target: {scorer.summary()}")
+    for what, each in (("target on start molecules, which are left as they are", given), ("target", scorer)):
+        if each.failures:
+            notes.append(f"{what}: {each.summary()}")
     notes += ["interrupted"] if interrupted else []
     write(Path(args.out), smiles, usual, search.best, codec, learner.history, notes, args.target)
     return 130 if interrupted else 0

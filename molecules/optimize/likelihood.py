@@ -55,8 +55,7 @@ def decision_terms(
         if u is not None:
             terms.append(Terms(decision.log_prob(params, steps.target, u), None))
             continue
-        classes = (torch.full_like(steps.target, k) for k in range(decision.classes))
-        every = torch.stack([decision.log_prob(params, k) for k in classes], dim=1)
+        every = decision.log_probs(params)
         terms.append(Terms(every.gather(1, steps.target[:, None])[:, 0], every))
     return terms
 

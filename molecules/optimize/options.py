@@ -29,7 +29,8 @@ class Options:
         normalize: advantages in units of their spread.
         replay: of the best molecules so far, added to each batch.
         memory: best molecules that are kept for that.
-        diversity, bucket, similarity, repeats: see `DiversityFilter`; molecules above a batch's mean fill buckets.
+        diversity, bucket, similarity, repeats: `kind`, `bucket`, `threshold` and `repeats` of `DiversityFilter`.
+            Molecules with a reward above their batch's mean fill buckets; one too many earns the batch's smallest.
         refusal_penalty: minus the reward of a bond that the valence check refused; 0 ignores these.
         grad_clip: largest norm of a gradient.
         shaping: of the reward.
@@ -62,18 +63,21 @@ class Options:
 
     def __post_init__(self):
         positive = ("batch_size", "min_atoms", "updates", "lr", "clip", "log_ratio_limit", "grad_clip")
+        positive += ("bucket", "repeats")
         at_least_0 = ("temperature", "warmup", "kl", "entropy", "replay", "memory", "refusal_penalty")
         for names, holds, what in (
             (positive, lambda v: v > 0, "above 0"),
             (at_least_0, lambda v: v >= 0, "at least 0"),
             (("gamma",), lambda v: 0 < v <= 1, "in (0, 1]"),
+            (("baseline_momentum",), lambda v: 0 <= v < 1, "in [0, 1)"),
+            (("similarity",), lambda v: 0 <= v <= 1, "in [0, 1]"),
         ):
             for name in names:
                 if not holds(getattr(self, name)):
                     raise ValueError(f"{name} must be {what}, got {getattr(self, name)}")
         for name, known in (("baseline", BASELINES), ("diversity", FILTERS)):
             if getattr(self, name) not in known:
-                raise ValueError(f"unknown {name} {getattr(self, name)!r}: expected one of {', '.join(known)}")
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
 
 
 PUBLISHED = {
@@ -90,4 +94,6 @@ PUBLISHED = {
     "diversity": "none",
     "refusal_penalty": 1.0,
 }
-"""GraphAF's settings, with the reward's `Shaping(structure=True)`; ours else."""
+"""GraphAF's settings, ours else; for the reward see `published_shaping`. Two things differ from the public code: there
+each of the 4 updates has a batch of its own, all drawn by the policy as it was before them, here they share one; and
+there the objective's sum is divided by the latent's dimensions, here by the decisions."""

@@ -50,7 +50,9 @@ class PolicyGradient:
     skipped and counted; after `PATIENCE` in a row the policy starts again from the prior.
 
     The probabilities are those of the model at temperature 1 without a valence check, as published; what a check
-    refuses, or another temperature, is not corrected for.
+    refuses, or another temperature, is not corrected for. Replayed molecules are learned from as if the policy had
+    just drawn them, a deliberate bias towards the best: their ratio begins at 1, whatever drew them. They are measured
+    from the usual reward of what is drawn, which they do not move.
 
     Args:
         flow: the policy; changed in place.
@@ -106,7 +108,7 @@ class PolicyGradient:
         smiles = smiles_from_packed(rollout.molecules)
         scores = self.scorer(smiles)
         rewards = self._rewards(smiles, scores, number)
-        new = self.memory.add(rollout.molecules, smiles, scores, rewards)
+        new = self.memory.add(rollout, smiles, scores, rewards)
         figures = self._figures(rollout, smiles, scores, new)
         figures |= self.learn(rollout, rewards)
         figures |= {"skipped": sum(self.skipped.values()), "failed": len(self.scorer.failures)}
@@ -162,11 +164,11 @@ class PolicyGradient:
         return figures
 
     def _batch(self, rollout: Rollout, rewards: np.ndarray) -> Batch | None:
-        options = self.options
+        options, drawn = self.options, len(rollout)
         if options.replay and self.starts is None:
             again, _, earned = self.memory.replay(options.replay, self.flow.window, self.generator)
             if again is not None:
-                rollout = rollout.join(again, self.max_atoms)
+                rollout = rollout.join(again)
                 rewards = np.concatenate((rewards, earned))
         decisions = decisions_of(self.flow, rollout, with_refusals=options.refusal_penalty > 0)
         reward = torch.from_numpy(rewards)[decisions.molecule]
@@ -174,16 +176,20 @@ class PolicyGradient:
         if not counted.any():
             return None
         advantages = torch.zeros_like(reward)
-        advantages[counted] = self._advantages(decisions, rollout, reward, counted)
+        advantages[counted] = self._advantages(decisions, rollout, reward, counted, drawn)
         return self._with_models(decisions, advantages.float(), counted.float(), len(rollout))
 
-    def _advantages(self, decisions: Decisions, rollout: Rollout, reward: Tensor, counted: Tensor) -> Tensor:
-        """Of the `counted` decisions."""
-        options, place = self.options, decisions.place[counted]
-        size = rollout.molecules.sizes[decisions.molecule[counted]]
+    def _advantages(
+        self, decisions: Decisions, rollout: Rollout, reward: Tensor, counted: Tensor, drawn: int
+    ) -> Tensor:
+        """Of the `counted` decisions; the first `drawn` molecules are of this step, the others replayed."""
+        options, place, molecule = self.options, decisions.place[counted], decisions.molecule[counted]
+        size = rollout.molecules.sizes[molecule]
         earned = reward[counted] * options.gamma ** (size - 1 - place).clamp_min(0)
         earned = torch.where(decisions.refused[counted], -options.refusal_penalty, earned)
-        advantages = earned - self.baseline.update(self.baseline.keys(place, size), earned)
+        keys, new = self.baseline.keys(place, size), molecule < drawn
+        self.baseline.update(keys[new], earned[new])
+        advantages = earned - self.baseline.usual(keys)
         return normalized(advantages) if options.normalize else advantages
 
     @torch.no_grad()

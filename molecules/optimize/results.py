@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -18,10 +16,12 @@ from flowsuite.core.training.files import atomic_write
 from flowsuite.molecules.draw import write_grid
 from flowsuite.molecules.filters import FILTERS
 from flowsuite.molecules.fingerprints import packed_morgan
+from flowsuite.molecules.metrics.moses import internal_diversity
+from flowsuite.molecules.metrics.records import MOSES_BITS, mean_or_nan
 from flowsuite.molecules.metrics.table import plain
 from flowsuite.molecules.optimize.scorer import Pool
 from flowsuite.molecules.properties import properties_of
-from flowsuite.molecules.similarity import mean_powers
+from flowsuite.molecules.samples import to_csv
 from flowsuite.molecules.smiles import parse
 
 PROPERTIES = ("logp", "plogp", "qed", "sa", "mw", "heavy_atoms")
@@ -39,23 +39,24 @@ def describe_all(smiles: Sequence[str], pool: Pool) -> list[dict[str, float]]:
     return pool.map(describe, smiles)
 
 
+@dataclass
+class Bits:
+    """What `internal_diversity` reads of a molecule."""
+
+    bits: np.ndarray
+
+
 def diversity(smiles: Sequence[str]) -> float:
-    """IntDiv: 1 less the mean Tanimoto similarity of all ordered pairs, each with itself included; NaN of none."""
-    if not smiles:
-        return math.nan
-    return 1 - float(mean_powers(np.stack([packed_morgan(parse(text)) for text in smiles]))[0].mean())
+    """IntDiv of MOSES; NaN of none."""
+    return internal_diversity([Bits(packed_morgan(parse(text), MOSES_BITS)) for text in smiles])[0]
 
 
 def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows with the same keys; the first row's are the header. Nothing is written without rows."""
     if not rows:
         return
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: rounded(value) for key, value in row.items()} for row in rows)
     with atomic_write(path) as file:
-        file.write(text.getvalue().encode())
+        file.write(to_csv([{key: rounded(value) for key, value in row.items()} for row in rows]).encode())
 
 
 def rounded(value: Any) -> Any:
@@ -105,12 +106,12 @@ class Outcome:
             "largest size (atoms)": self.max_atoms,
             "steps": len(self.history),
             "top 3": [score for _, score in self.top[:3]],
-            f"top {len(top)} mean": float(np.mean([score for _, score in self.top])) if top else math.nan,
+            f"top {len(top)} mean": mean_or_nan([score for _, score in self.top]),
             f"top {len(top)} IntDiv": diversity(top),
-            f"top {len(top)} mean QED": float(np.mean([row["qed"] for row in described])) if described else math.nan,
+            f"top {len(top)} mean QED": mean_or_nan([row["qed"] for row in described]),
             **passes,
-            "policy mean before": mean(self.before),
-            "policy mean after": mean(self.final),
+            "policy mean before": mean_or_nan(self.before[np.isfinite(self.before)]),
+            "policy mean after": mean_or_nan(self.final[np.isfinite(self.final)]),
             "policy valid": len(valid) / len(self.final_smiles) if self.final_smiles else math.nan,
             "policy unique": len(set(valid)) / len(valid) if valid else math.nan,
             "policy IntDiv": diversity(valid),
@@ -134,12 +135,6 @@ class Outcome:
         summary = self.summary(described)
         write_json(out / "summary.json", summary)
         return summary
-
-
-def mean(scores: np.ndarray) -> float:
-    """Of what is finite; NaN of nothing."""
-    finite = scores[np.isfinite(scores)]
-    return float(finite.mean()) if finite.size else math.nan
 
 
 def print_summary(summary: Mapping[str, Any], console=None) -> None:

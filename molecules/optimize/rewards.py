@@ -24,8 +24,8 @@ class Shaping:
     - "linear": `coefficient s`;
     - "exp": `e^(coefficient s) - offset`.
 
-    With `structure`, `2 - [strained] - [alert of the ZINC catalog]` is added. Published (arXiv 2001.09382, public
-    code): structure, and for penalised logP "exp" with 1/3 and 4 (or "linear" with 1/3), for QED "linear" with 1.
+    With `structure`, `2 - [strained] - [alert of the ZINC catalog]` is added. For what is published see
+    `published_shaping`.
 
     Args:
         shape: one of `SHAPES`.
@@ -49,6 +49,20 @@ class Shaping:
             return scores
         scaled = self.coefficient * scores
         return scaled if self.shape == "linear" else np.exp(np.minimum(scaled, LARGEST_POWER)) - self.offset
+
+
+def published_shaping(target: str, gains: bool = False) -> Shaping:
+    """GraphAF's reward (arXiv 2001.09382, public code): structure, and of penalised logP `e^(s / 3) - 4`, of QED s.
+
+    A gain over a start molecule counts as it is; so does every other target, of which nothing is published.
+
+    Args:
+        target: as of `Target`.
+        gains: scores are gains, in constrained optimisation.
+    """
+    if ":" not in target and "plogp" in target and not gains:
+        return Shaping("exp", 1 / 3, 4.0, structure=True)
+    return Shaping("linear", 1.0, structure=True)
 
 
 def structure_term(mol: Chem.Mol) -> float:

@@ -12,6 +12,8 @@ from flowsuite.molecules.packed import PackedMolecules
 from flowsuite.molecules.prefix import Prefixes, Steps, expand
 from flowsuite.molecules.sampler import Generated
 
+NO_REFUSALS = torch.zeros((0, 4), dtype=torch.long)
+
 
 @dataclass
 class Starts:
@@ -34,7 +36,7 @@ class Rollout:
     Attributes:
         molecules: in generation order.
         first: (B,) atoms that were given, not drawn.
-        stopped: (B,) bool, ended by a decision STOP.
+        stopped: (B,) bool, ended by a STOP that was drawn.
         refusals: (R, 4) molecule, newest atom, earlier atom, bond class of bonds that the valence check refused.
     """
 
@@ -46,14 +48,14 @@ class Rollout:
     def __len__(self) -> int:
         return len(self.molecules)
 
-    def join(self, others: PackedMolecules, max_atoms: int) -> Rollout:
-        """With further molecules, which were drawn from nothing."""
-        none = torch.zeros(len(others), dtype=torch.long)
+    def join(self, others: Rollout) -> Rollout:
+        """With further molecules behind."""
+        moved = others.refusals + torch.tensor([len(self), 0, 0, 0])
         return Rollout(
-            PackedMolecules.join([self.molecules, others]),
-            torch.cat((self.first, none)),
-            torch.cat((self.stopped, others.sizes < max_atoms)),
-            self.refusals,
+            PackedMolecules.join([self.molecules, others.molecules]),
+            torch.cat((self.first, others.first)),
+            torch.cat((self.stopped, others.stopped)),
+            torch.cat((self.refusals, moved)),
         )
 
 
@@ -85,13 +87,13 @@ def draw(
     if starts is not None:
         first = starts.sizes.cpu()
         options["start"] = (starts.atoms, starts.bonds)
-        min_atoms = (first + 1).clamp(min_atoms, max_atoms)
+        if flow.stop:
+            min_atoms = (first + 1).clamp(min_atoms, max_atoms)
     generated: Generated = flow.sample(
         n, context, temperature, generator, max_atoms=max_atoms, min_atoms=min_atoms, **options
     )
-    stopped = ~generated.unattached & (generated.molecules.sizes < max_atoms)
-    refusals = torch.cat(refused) if refused else torch.zeros((0, 4), dtype=torch.long)
-    return Rollout(generated.molecules, first, stopped, refusals)
+    refusals = torch.cat(refused) if refused else NO_REFUSALS
+    return Rollout(generated.molecules, first, generated.stopped, refusals)
 
 
 @dataclass

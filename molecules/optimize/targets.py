@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import importlib.util
 import math
@@ -40,7 +41,7 @@ class Target:
         self.function = user_function(spec) if ":" in spec else property_function(spec.replace("-", "_"))
 
     def __reduce__(self):
-        return Target, (self.spec, self.takes, self.minimize)
+        return sent_target, (self.spec, self.takes, self.minimize)
 
     @property
     def sign(self) -> float:
@@ -73,6 +74,12 @@ class Target:
                 return [(math.nan, reason(error))]
             return [self._score_batch([text])[0] for text in smiles]
         return [checked(value) for value in values]
+
+
+@functools.cache
+def sent_target(spec: str, takes: str, minimize: bool) -> Target:
+    """The target that a process was sent; it comes with every chunk of molecules, and a user's file is run once."""
+    return Target(spec, takes, minimize)
 
 
 def reason(error: BaseException) -> str:

@@ -68,6 +68,7 @@ def test_discrete_probabilities_sum_to_one(cls, bond):
     every = torch.stack([decision.log_prob(params, torch.full_like(target, k)) for k in range(5)], 1)
     torch.testing.assert_close(every.exp().sum(1), torch.ones(E))
     assert every.std() > 0.1
+    torch.testing.assert_close(decision.log_probs(params), every)
 
 
 @pytest.mark.parametrize("cls", [CategoricalDecision, ModuloDecision])

@@ -10,7 +10,7 @@ from flowsuite.molecules.optimize.likelihood import decision_terms, dequantizati
 from flowsuite.molecules.optimize.memory import Memory
 from flowsuite.molecules.optimize.options import Options
 from flowsuite.molecules.optimize.policy_gradient import PATIENCE, PolicyGradient
-from flowsuite.molecules.optimize.rollout import Rollout, decisions_of, draw
+from flowsuite.molecules.optimize.rollout import Rollout, Starts, decisions_of, draw
 from flowsuite.molecules.optimize.scorer import Scorer
 from flowsuite.molecules.optimize.targets import Target
 from flowsuite.molecules.packed import PackedMolecules
@@ -178,14 +178,29 @@ def test_sampler_reports_refusals():
 def test_baselines_and_advantages():
     keys, rewards = torch.tensor([0, 0, 1]), torch.tensor([1.0, 3.0, 5.0])
     baseline = MovingBaseline("size", 4, 0.9)
-    assert baseline.update(keys, rewards).tolist() == [2.0, 2.0, 5.0]  # the first average is what was seen
-    assert baseline.update(keys[:1], torch.tensor([12.0])).tolist() == pytest.approx([3.0])
+    baseline.update(keys, rewards)
+    assert baseline.usual(keys).tolist() == [2.0, 2.0, 5.0]  # the first average is what was seen
+    baseline.update(keys[:1], torch.tensor([12.0]))
+    assert baseline.usual(keys[:1]).tolist() == pytest.approx([3.0])
+    assert baseline.usual(torch.tensor([3])).tolist() == pytest.approx([4.0])  # a size that was never drawn
+    assert MovingBaseline("size", 4, 0.9).usual(keys).tolist() == [0.0] * 3
     place, size = torch.tensor([0, 1]), torch.tensor([5, 6])
     for kind, expected in (("moving", [0, 0]), ("size", [5, 6]), ("index", [0, 1])):
         assert MovingBaseline(kind, 9, 0.9).keys(place, size).tolist() == expected
     assert normalized(torch.zeros(3)).tolist() == [0.0] * 3
     assert normalized(torch.tensor([3.0, -3.0])).tolist() == [1.0, -1.0]
     assert normalized(torch.zeros(0)).shape == (0,)
+
+
+def test_replays_do_not_move_the_baseline():
+    policy = learner(replay=4, normalize=False)
+    chain = rollout_of(policy.flow, [([0, 0, 0], [(1, 0, 0), (2, 1, 0)])])
+    policy.memory.add(chain, ["CCC"], np.array([9.0]), np.array([9.0]))
+    carbon = rollout_of(policy.flow, [([0], [])] * 3)
+    batch = policy._batch(carbon, np.full(3, 2.0))
+    assert policy.baseline.value[0] == 2.0
+    again = batch.decisions.molecule >= 3
+    assert again.any() and (batch.advantages[again] == 7.0).all() and (batch.advantages[~again] == 0.0).all()
 
 
 def test_full_buckets():
@@ -204,14 +219,61 @@ def test_memory_keeps_the_best_and_replays_them():
     flow = tiny()
     memory = Memory(2)
     graphs = [([0] * n, [(i + 1, i, 0) for i in range(n - 1)]) for n in (1, 2, 3, 4)]
-    packed = PackedMolecules.from_graphs(graphs, flow.vocabulary)
+    drawn = rollout_of(flow, graphs)
+    drawn.stopped[1] = False
     names, scores = ["C", "CC", "CCC", None], np.array([1.0, 2.0, 3.0, 9.0])
-    assert memory.add(packed, names, scores, scores) == 3
-    assert memory.add(packed, names, scores, scores) == 0
+    assert memory.add(drawn, names, scores, scores) == 3
+    assert memory.add(drawn, names, scores, scores) == 0
     assert memory.top(2) == [("CCC", 3.0), ("CC", 2.0)] and memory.top(1, -1.0) == [("C", 1.0)]
     again, texts, rewards = memory.replay(5, flow.window, torch.Generator().manual_seed(0))
-    assert sorted(texts) == ["CC", "CCC"] and sorted(rewards) == [2.0, 3.0] and sorted(again.sizes.tolist()) == [2, 3]
+    assert sorted(texts) == ["CC", "CCC"] and sorted(rewards) == [2.0, 3.0]
+    assert sorted(zip(again.molecules.sizes.tolist(), again.stopped.tolist(), strict=True)) == [(2, False), (3, True)]
     assert Memory(2).replay(5, 8, torch.Generator())[0] is None
+
+
+def test_molecules_that_were_met_without_a_reward_join_the_best_once_they_earn_one():
+    flow = tiny()
+    memory = Memory(1)
+    drawn, names = rollout_of(flow, [([0], []), ([0, 0], [(1, 0, 0)])]), ["C", "CC"]
+    assert memory.add(drawn, names, np.array([1.0, 2.0]), np.full(2, np.nan)) == 2 and not memory.best
+    assert memory.add(drawn, names, np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 0
+    assert {text: kept.reward for text, kept in memory.best.items()} == {"CC": 2.0}
+    memory.add(drawn, names, np.array([1.0, 2.0]), np.array([5.0, 0.0]))
+    assert {text: kept.reward for text, kept in memory.best.items()} == {"C": 5.0}
+
+
+def test_only_a_stop_that_was_drawn_counts_as_one():
+    flow = tiny(atoms=["C", "N", "O", "F"])
+    with torch.no_grad():
+        flow.atom_decision.trunk[-1].bias.copy_(torch.tensor([-40.0, -40.0, -40.0, 40.0, 0.0]))  # nothing but fluorine
+    full = draw(flow, 4, 9, generator=torch.Generator().manual_seed(0))
+    assert full.molecules.sizes.tolist() == [2] * 4 and not full.stopped.any()  # F-F: no atom could follow
+    decisions = decisions_of(flow, full)
+    stop = decisions.prefixes.atoms.target == len(flow.vocabulary)
+    assert stop.sum() == 4 and not decisions.counted[: stop.shape[0]][stop].any()
+    with torch.no_grad():
+        flow.atom_decision.trunk[-1].bias[-1] = 80.0
+    assert draw(flow, 4, 9, generator=torch.Generator().manual_seed(0)).stopped.all()
+    with torch.no_grad():
+        flow.atom_decision.trunk[-1].bias.copy_(torch.tensor([40.0, -40.0, -40.0, -40.0, -40.0]))  # nothing but carbon
+    capped = draw(flow, 4, 3, generator=torch.Generator().manual_seed(0))
+    assert capped.molecules.sizes.tolist() == [3] * 4 and not capped.stopped.any()
+
+
+def test_replayed_molecules_keep_how_they_ended():
+    flow = tiny()
+    chain = ([0, 0, 2], [(1, 0, 0), (2, 1, 0)])
+    both = rollout_of(flow, [chain]).join(rollout_of(flow, [chain], stopped=False))
+    counted = decisions_of(flow, both).counted
+    assert both.stopped.tolist() == [True, False] and counted.tolist()[:8] == [True] * 7 + [False]
+
+
+def test_a_model_without_stop_goes_on_from_starts():
+    flow = tiny(stop=False, decision="affine", decision_options={"layers": 2, "hidden": 16})
+    atoms = torch.tensor([[0, 0], [0, 2]])
+    bonds = torch.tensor([[[0, 1], [1, 0]]]).expand(2, -1, -1)
+    rollout = draw(flow, 2, 9, generator=torch.Generator().manual_seed(0), starts=Starts(atoms, bonds, torch.arange(2)))
+    assert (rollout.molecules.sizes >= 2).all() and not rollout.stopped.any()
 
 
 @pytest.mark.parametrize(
@@ -220,8 +282,11 @@ def test_memory_keeps_the_best_and_replays_them():
         ({"batch_size": 0}, "batch_size must be above 0"),
         ({"gamma": 1.5}, r"gamma must be in \(0, 1\]"),
         ({"kl": -1.0}, "kl must be at least 0"),
-        ({"baseline": "best"}, "unknown baseline 'best'"),
-        ({"diversity": "much"}, "unknown diversity 'much'"),
+        ({"baseline": "best"}, "baseline must be one of moving, size, index, got 'best'"),
+        ({"diversity": "much"}, "diversity must be one of .*, got 'much'"),
+        ({"bucket": 0}, "bucket must be above 0"),
+        ({"baseline_momentum": 1.0}, r"baseline_momentum must be in \[0, 1\)"),
+        ({"similarity": 1.5}, r"similarity must be in \[0, 1\]"),
     ],
 )
 def test_wrong_options(options, message):

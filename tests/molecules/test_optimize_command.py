@@ -8,10 +8,12 @@ from flowsuite.molecules.commands import main as molecules
 from flowsuite.molecules.draw import draw_grid
 from flowsuite.molecules.optimize import progress
 from flowsuite.molecules.optimize.arguments import make_parser, options_of
-from flowsuite.molecules.optimize.command import main
+from flowsuite.molecules.optimize.command import condition, main
 from flowsuite.molecules.optimize.policy_gradient import PolicyGradient
-from tests.molecules.optimizing import save_tiny
+from flowsuite.molecules.optimize.rewards import Shaping
+from tests.molecules.optimizing import save_tiny, tiny
 
+NEEDED = ["--ckpt_path", "m", "--target", "qed", "--out", "o"]
 SMALL = ["--batch_size", "8", "--num", "12", "--top", "6", "--quiet"]
 
 
@@ -51,6 +53,13 @@ def test_failures_of_a_target_are_told(tmp_path):
     assert any("failed, first" in note and "returned nan" in note for note in summary["notes"])
 
 
+def test_figures_are_told_on_the_way(tmp_path, capsys):
+    checkpoint = save_tiny(tmp_path / "model.ckpt")
+    main(["--ckpt_path", checkpoint, "--out", str(tmp_path / "out"), *SMALL[:-1], "--target", "qed", "--steps", "2"])
+    told = [each for each in capsys.readouterr().err.splitlines() if each.startswith("step ")]
+    assert [each.partition(":")[0] for each in told] == ["step 1", "step 2"] and "best 0." in told[0]
+
+
 def test_ctrl_c_writes_what_there_is(tmp_path, monkeypatch):
     step = PolicyGradient.step
 
@@ -87,9 +96,13 @@ def test_constrained_improvement(tmp_path, capsys):
     [
         (["--target", "qde"], "unknown property"),
         (["--target", "qed", "--top", "0"], "--top must be at least 1"),
-        (["--target", "qed", "--condition", "logp=2"], "the model's properties are: none"),
+        (["--target", "qed", "--property", "logp=2"], "--property: the properties of this model are none, got logp"),
         (["--target", "qed", "--max_atoms", "1"], "--max_atoms must be at least 2"),
-        (["--target", "qed", "--lr", "-1"], "lr must be above 0"),
+        (["--target", "qed", "--lr", "-1"], "^--lr must be above 0, got -1"),
+        (["--target", "qed", "--bucket", "0"], "^--bucket must be above 0, got 0"),
+        (["--target", "qed", "--workers", "-1"], "^--workers must be at least 0, got -1"),
+        (["--target", "qed", "--limit", "0"], "^--limit must be at least 1, got 0"),
+        (["--target", "qed", "--deltas", "0.4", "1"], r"^--deltas must be in \[0, 1\), got 1"),
     ],
 )
 def test_wrong_arguments(tmp_path, more, message):
@@ -97,12 +110,53 @@ def test_wrong_arguments(tmp_path, more, message):
         run(tmp_path, *more)
 
 
+def test_properties_of_a_conditional_model():
+    flow = tiny(properties=["logp", "qed"])
+    parsed = make_parser().parse_args([*NEEDED, "--property", "qed=0.5,logp=2"]).property
+    assert condition(flow, parsed).tolist() == [2.0, 0.5] and condition(tiny(), None) is None
+    with pytest.raises(ValueError, match=r"conditional: give --property logp=\.\.\.,qed=\.\.\."):
+        condition(flow, None)
+    with pytest.raises(ValueError, match="the properties of this model are logp, qed, got mw"):
+        condition(flow, {"mw": 1.0})
+
+
+def test_the_folder_is_tried_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "out").write_text("a file")
+    monkeypatch.setattr(progress.PolicyGradient, "__init__", lambda *args: pytest.fail("work was begun"))
+    with pytest.raises(OSError, match=r"cannot write to .*out.*: not a directory"):
+        run(tmp_path, "--target", "qed")
+
+
+def test_failures_on_start_molecules_are_told(tmp_path):
+    (tmp_path / "starts.smi").write_text("CC(C)C=O\nCCCO\n")
+    (tmp_path / "score.py").write_text("def f(smiles):\n    return float('nan') if smiles == 'CCCO' else 1.0\n")
+    more = ["--constrained", str(tmp_path / "starts.smi"), "--restarts", "1", "--steps", "0"]
+    run(tmp_path, "--target", f"{tmp_path / 'score.py'}:f", "--target_takes", "smiles", *more)
+    notes = json.loads((tmp_path / "out" / "table.json").read_text())["notes"]
+    assert any("start molecules" in note and "2 molecules, 1 failed, first: CCCO" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("more", "shaping"),
+    [
+        (["--target", "plogp-sssr"], Shaping("exp", 1 / 3, 4.0, True)),
+        (["--target", "plogp-sssr", "--offset", "2"], Shaping("exp", 1 / 3, 2.0, True)),
+        (["--target", "plogp", "--shape", "linear"], Shaping("linear", 1 / 3, 4.0, True)),
+        (["--target", "plogp", "--constrained", "some.smi"], Shaping("linear", 1.0, 4.0, True)),
+        (["--target", "qed"], Shaping("linear", 1.0, 4.0, True)),
+        (["--target", "plogp.py:qed"], Shaping("linear", 1.0, 4.0, True)),
+    ],
+)
+def test_published_rewards_follow_the_target(more, shaping):
+    assert options_of(make_parser().parse_args([*NEEDED, "--published", *more])).shaping == shaping
+    assert options_of(make_parser().parse_args([*NEEDED, "--target", "plogp"])).shaping == Shaping()
+
+
 def test_published_settings_and_exceptions_from_them():
-    needed = ["--ckpt_path", "m", "--target", "qed", "--out", "o"]
-    published = options_of(make_parser().parse_args([*needed, "--published", "--lr", "0.01"]))
+    published = options_of(make_parser().parse_args([*NEEDED, "--published", "--lr", "0.01"]))
     assert (published.temperature, published.gamma, published.baseline, published.lr) == (0.75, 0.9, "index", 0.01)
     assert published.shaping.structure and published.refusal_penalty == 1.0
-    assert options_of(make_parser().parse_args(needed)).gamma == 1.0
+    assert options_of(make_parser().parse_args(NEEDED)).gamma == 1.0
 
 
 def test_help_has_examples(capsys):
@@ -112,6 +166,6 @@ def test_help_has_examples(capsys):
 
 
 def test_a_grid_needs_molecules():
-    with pytest.raises(ValueError, match="got 0 and 0"):
+    with pytest.raises(ValueError, match="no molecule to draw"):
         draw_grid([], [])
     assert draw_grid(["CCO", "nonsense"], ["a", "b"]).startswith(b"\x89PNG")

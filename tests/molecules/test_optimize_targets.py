@@ -95,6 +95,17 @@ def test_workers_give_the_same_scores():
         np.testing.assert_array_equal(Scorer(Target("qed"), pool)(smiles), Scorer(Target("qed"))(smiles))
 
 
+def test_a_worker_runs_the_users_file_once(tmp_path):
+    path, runs = tmp_path / "mine.py", tmp_path / "runs"
+    path.write_text(f"open({str(runs)!r}, 'a').write('x')\ndef size(mol):\n    return mol.GetNumAtoms()\n")
+    target = Target(f"{path}:size")
+    with Pool(1) as pool:
+        scorer = Scorer(target, pool)
+        assert scorer(["C" * n for n in range(1, 40)]).tolist() == list(range(1, 40))  # in three chunks
+        scorer(["CO", "CN"])
+    assert runs.read_text() == "xx"  # here, and there
+
+
 def test_reward_shapes():
     scores = np.array([0.0, 3.0, math.nan])
     assert Shaping("linear", 1 / 3).term(scores)[:2].tolist() == [0.0, 1.0]
