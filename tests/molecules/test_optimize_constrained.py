@@ -113,7 +113,7 @@ def search(**options) -> ConstrainedSearch:
 @pytest.mark.parametrize("protocol", ["keep", "published"])
 def test_search_improves_within_each_threshold(protocol):
     found = search(protocol=protocol)
-    best = found.run(3)
+    best = found.run(10)
     rows = rows_of(best)
     assert rows[0].success >= 0.6 and rows[0].success >= rows[1].success >= rows[-1].success
     for start, usual, each in zip(FIVE, found.usual, best, strict=True):
