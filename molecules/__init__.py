@@ -1,12 +1,23 @@
-"""flowsuite.molecules: GraphAF (molecules as autoregressive graph flows), data, metrics, optimisation, recipes."""
+"""flowsuite.molecules: molecules atom by atom (GraphAF) or in one shot (MoFlow), data, metrics, optimisation."""
 
 import importlib
 
-__all__ = ["GraphAF", "GraphAFModule", "PackedMolecules", "Vocabulary", "from_reference", "ordered_batch"]
+__all__ = [
+    "GraphAF",
+    "GraphAFModule",
+    "MoFlow",
+    "MoFlowModule",
+    "PackedMolecules",
+    "Vocabulary",
+    "from_reference",
+    "ordered_batch",
+]
 
 _MODULES = {
     "GraphAF": "graphaf",
     "GraphAFModule": "module",
+    "MoFlow": "moflow",
+    "MoFlowModule": "moflow_module",
     "PackedMolecules": "packed",
     "Vocabulary": "vocabulary",
     "from_reference": "reference",

@@ -13,7 +13,7 @@ from torch import Tensor
 from flowsuite.core.training.data import SPLITS, FlowDataModule
 from flowsuite.core.training.seeding import fold_seed
 from flowsuite.molecules.data_cache import encode_cached
-from flowsuite.molecules.dataset import MoleculeSet
+from flowsuite.molecules.dataset import ORDERS, MoleculeSet
 from flowsuite.molecules.encode import EncodedMolecules
 from flowsuite.molecules.encoding_report import EncodingReport
 from flowsuite.molecules.mapping import default_workers
@@ -50,6 +50,8 @@ class MoleculeDataModule(FlowDataModule):
         cache: folder for encoded files; None: `.flowsuite` beside the data, or else the user's cache folder.
         workers: processes that encode; None: one a core.
         progress: show progress bars.
+        order: of the atoms in a batch: "random" breadth-first orders that fit the window, new every time; or "file",
+            always that of the SMILES, for models of whole molecules such as MoFlow.
     """
 
     def __init__(
@@ -69,11 +71,14 @@ class MoleculeDataModule(FlowDataModule):
         cache: str | None = None,
         workers: int | None = None,
         progress: bool = True,
+        order: str = "random",
     ):
         super().__init__(batch_size, num_workers)
         if atoms != "auto":
             Vocabulary(atoms)
-        self.atoms, self.window, self.cache = atoms, window, cache
+        if order not in ORDERS:
+            raise ValueError(f"order must be one of {', '.join(ORDERS)}, got {order!r}")
+        self.atoms, self.window, self.order, self.cache = atoms, window, order, cache
         self.encoding = {
             "max_atoms": max_atoms,
             "window": window,
@@ -178,7 +183,7 @@ class MoleculeDataModule(FlowDataModule):
         return {"mean": values.mean(0).float(), "std": torch.where(std > 0, std, 1.0).float()}
 
     def make_dataset(self, split):
-        return MoleculeSet(self.packed(split), self.window, split == "train", split)
+        return MoleculeSet(self.packed(split), self.window, split == "train", split, self.order)
 
 
 def held_out(total: int, sizes: dict[str, float], seed: int) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""A set of molecules whose batches are PyG batches in generation order."""
+"""A set of molecules whose batches are PyG batches in generation order, or in that of the file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flowsuite.core.training.seeding import fold_seed
 from flowsuite.molecules.packed import PackedMolecules, ordered_batch, to_batch, to_dense
 
 AT_ONCE = 2048
+ORDERS = ("random", "file")
 
 
 class MoleculeSet(Dataset):
@@ -30,11 +31,17 @@ class MoleculeSet(Dataset):
         window: W, the longest bond in places of the order.
         training: draw orders anew.
         name: of the split.
+        order: "random", or "file": atoms always as they are stored, in the order of the SMILES.
     """
 
-    def __init__(self, packed: PackedMolecules, window: int, training: bool = False, name: str = "test"):
-        self.packed, self.window, self.training = packed, window, training
-        self.fixed = None if training else fixed_orders(packed, window, fold_seed("evaluation order", name))
+    def __init__(
+        self, packed: PackedMolecules, window: int, training: bool = False, name: str = "test", order: str = "random"
+    ):
+        self.packed, self.window, self.training = packed, window, training and order == "random"
+        if order == "file":
+            self.fixed = packed
+        else:
+            self.fixed = None if training else fixed_orders(packed, window, fold_seed("evaluation order", name))
 
     def __len__(self) -> int:
         return len(self.packed)

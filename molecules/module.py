@@ -1,4 +1,4 @@
-"""How GraphAF trains, and what is measured of its molecules."""
+"""How flows on molecules train, and what is measured of their molecules."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Batch
 
 from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.seeding import fold_seed, global_seed
 from flowsuite.molecules.chemistry import EncodingError, graph_from_mol, read_mol, smiles_from_packed
 from flowsuite.molecules.graphaf import GraphAF
 from flowsuite.molecules.packed import PackedMolecules, ordered_batch, to_dense
@@ -21,16 +22,17 @@ from flowsuite.molecules.testing import judge, print_headline, save
 EXAMPLES = 24  # molecules in TensorBoard's picture
 
 
-class GraphAFModule(FlowModule):
-    """Trains a `GraphAF` by maximum likelihood of a random breadth-first order of each molecule, new every epoch.
+class MoleculeModule(FlowModule):
+    """What all flows on molecules share. The flow has a `vocabulary`, `properties` that it is conditional on, and
+    `expand(batch)`, which turns a PyG batch into what its density takes; a subclass defines `loss`, `generate` and
+    `rebuilt`.
 
-    Logged: `nats_per_molecule`, `-log p(G, order)` (with continuous decisions a bound), its parts `atom_nats` and
-    `bond_nats`, and `nats_per_step`. After a test, one process draws `test_samples` molecules with valence checks, and
+    After a test, one process draws `test_samples` molecules with valence checks, and
     as many without, compares them with the training and test molecules, see `flowsuite.molecules.testing`, and
     writes `molecules.json`.
 
     Args:
-        flow: a `GraphAF`.
+        flow: the model, of the class `flow_class`.
         test_samples: molecules to draw after a test, by a conditional model with the properties of test molecules; 0
             for none.
         test_temperature: factor on the noise, there.
@@ -38,19 +40,19 @@ class GraphAFModule(FlowModule):
         kwargs: those of `FlowModule`.
     """
 
-    context_by_option = True
+    flow_class: type[nn.Module]
 
     def __init__(
         self,
-        flow: GraphAF,
+        flow: nn.Module,
         test_samples: int = 1000,
         test_temperature: float = 1.0,
         sample_batch: int = 500,
         **kwargs,
     ):
         super().__init__(flow, **kwargs)
-        if not isinstance(flow, GraphAF):
-            raise TypeError(f"flow must be a GraphAF, got {type(flow).__name__}")
+        if not isinstance(flow, self.flow_class):
+            raise TypeError(f"flow must be a {self.flow_class.__name__}, got {type(flow).__name__}")
         if test_samples < 0 or sample_batch < 1 or not test_temperature >= 0:
             raise ValueError(
                 "expected test_samples >= 0, sample_batch >= 1 and test_temperature >= 0, got "
@@ -61,7 +63,7 @@ class GraphAFModule(FlowModule):
     # Data
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """All states and decisions of a batch of molecules, still on the CPU: nothing waits for the GPU there."""
+        """What the density takes of a batch of molecules, made on the CPU still: nothing waits for the GPU there."""
         return (self.flow.expand(batch), batch.y) if isinstance(batch, Batch) else batch
 
     def unpack(self, batch):
@@ -69,17 +71,9 @@ class GraphAFModule(FlowModule):
             return self.flow.expand(batch), batch.y
         return super().unpack(batch)
 
-    def _initialize_flow(self, batch) -> None:
-        self.flow_initialized = True  # nothing here starts from the data but the scale of the properties
-
     def on_fit_start(self) -> None:
         super().on_fit_start()
         self.check_data()
-        data = getattr(self.trainer, "datamodule", None)
-        if self.flow.properties and hasattr(data, "normalization"):
-            scale = data.normalization()
-            self.flow.property_mean.copy_(scale["mean"])
-            self.flow.property_std.copy_(scale["std"])
 
     def on_validation_start(self) -> None:
         self.check_data()
@@ -95,8 +89,8 @@ class GraphAFModule(FlowModule):
         data = getattr(self.trainer, "datamodule", None)
         vocabulary = getattr(data, "vocabulary", None)
         for name in ("window", "max_atoms"):
-            theirs, ours = getattr(data, name, 0), getattr(self.flow, name)
-            if theirs > ours:
+            theirs, ours = getattr(data, name, 0), getattr(self.flow, name, None)
+            if ours is not None and theirs > ours:
                 raise ValueError(f"{name} of the data is {theirs}, of the model {ours}: give both the same `{name}`")
         if vocabulary is not None and vocabulary != self.flow.vocabulary:
             raise ValueError(
@@ -110,6 +104,77 @@ class GraphAFModule(FlowModule):
                     f"the data have the properties {', '.join(names) or 'none'}, the model "
                     f"{', '.join(self.flow.properties)}: give both the same `properties`"
                 )
+
+    # Generation
+
+    def rebuilt(self, packed: PackedMolecules) -> PackedMolecules:
+        """The molecules, encoded and decoded again."""
+        raise NotImplementedError(f"{type(self).__name__} must define rebuilt(packed)")
+
+    def save_samples(self, samples, out, first):
+        return [save_part(samples, Path(out), first)]
+
+    def finish_samples(self, out, firsts, sdf: bool = False, svg: bool = False):
+        """`molecules.smi`, `.csv`, `.png` (or `.svg`) and, if asked for, `.sdf` of all samples."""
+        return write_all(Path(out), firsts, sdf, svg)
+
+    @torch.no_grad()
+    def example_images(self):
+        """A grid of generated molecules."""
+        from flowsuite.molecules.draw import grid_tensor
+
+        if self.flow.properties:
+            return None
+        generated = self.generate(EXAMPLES)
+        return grid_tensor(smiles_from_packed(generated.molecules))
+
+    # Testing
+
+    def report_folder(self) -> Path:
+        """The folder of the run whose checkpoint is tested, else the root of all runs."""
+        checkpoint = self.trainer.ckpt_path
+        if checkpoint and Path(checkpoint).parent.name == "checkpoints":
+            return Path(checkpoint).parent.parent
+        return Path(self.trainer.default_root_dir)
+
+    def on_test_epoch_end(self) -> None:
+        if self.test_samples and self.trainer.is_global_zero:
+            report, figures = judge(self, getattr(self.trainer, "datamodule", None))
+            print_headline(figures, self.test_samples, self.test_temperature)
+            report.print()
+            path = save(report, figures, self.report_folder())
+            self.print(f"all figures and histograms: {path}")
+            self.log_dict({f"test/{name}": value for name, value in figures.items()}, rank_zero_only=True)
+        super().on_test_epoch_end()
+
+
+class GraphAFModule(MoleculeModule):
+    """Trains a `GraphAF` by maximum likelihood of a random breadth-first order of each molecule, new every epoch.
+
+    Logged: `nats_per_molecule`, `-log p(G, order)` (with continuous decisions a bound), its parts `atom_nats` and
+    `bond_nats`, and `nats_per_step`.
+
+    Args:
+        flow: a `GraphAF`.
+        kwargs: those of `MoleculeModule` and `FlowModule`.
+    """
+
+    flow_class = GraphAF
+    context_by_option = True
+
+    def __init__(self, flow: GraphAF, **kwargs):
+        super().__init__(flow, **kwargs)
+
+    def _initialize_flow(self, batch) -> None:
+        self.flow_initialized = True  # nothing here starts from the data but the scale of the properties
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        data = getattr(self.trainer, "datamodule", None)
+        if self.flow.properties and hasattr(data, "normalization"):
+            scale = data.normalization()
+            self.flow.property_mean.copy_(scale["mean"])
+            self.flow.property_std.copy_(scale["std"])
 
     # Loss
 
@@ -185,38 +250,10 @@ class GraphAFModule(FlowModule):
         batch = ordered_batch(packed, torch.zeros(n, dtype=torch.long), self.flow.window, orders)
         return to_dense(batch)
 
-    def save_samples(self, samples, out, first):
-        return [save_part(samples, Path(out), first)]
-
-    def finish_samples(self, out, firsts, sdf: bool = False, svg: bool = False):
-        """`molecules.smi`, `.csv`, `.png` (or `.svg`) and, if asked for, `.sdf` of all samples."""
-        return write_all(Path(out), firsts, sdf, svg)
-
     @torch.no_grad()
-    def example_images(self):
-        """A grid of generated molecules."""
-        from flowsuite.molecules.draw import grid_tensor
-
-        if self.flow.properties:
-            return None
-        generated = self.generate(EXAMPLES)
-        return grid_tensor(smiles_from_packed(generated.molecules))
-
-    # Testing
-
-    def report_folder(self) -> Path:
-        """The folder of the run whose checkpoint is tested, else the root of all runs."""
-        checkpoint = self.trainer.ckpt_path
-        if checkpoint and Path(checkpoint).parent.name == "checkpoints":
-            return Path(checkpoint).parent.parent
-        return Path(self.trainer.default_root_dir)
-
-    def on_test_epoch_end(self) -> None:
-        if self.test_samples and self.trainer.is_global_zero:
-            report, figures = judge(self, getattr(self.trainer, "datamodule", None))
-            print_headline(figures, self.test_samples, self.test_temperature)
-            report.print()
-            path = save(report, figures, self.report_folder())
-            self.print(f"all figures and histograms: {path}")
-            self.log_dict({f"test/{name}": value for name, value in figures.items()}, rank_zero_only=True)
-        super().on_test_epoch_end()
+    def rebuilt(self, packed: PackedMolecules) -> PackedMolecules:
+        orders = torch.Generator().manual_seed(fold_seed(global_seed(), "reconstruction"))
+        batch = ordered_batch(packed, torch.arange(len(packed)), self.flow.window, orders)
+        prefixes = self.flow.expand(batch).to(self.device)
+        context = packed.properties.to(self.device) if self.flow.properties else None
+        return self.flow.decode(*self.flow.encode(prefixes, context), prefixes, context).molecules

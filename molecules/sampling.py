@@ -27,7 +27,7 @@ def wanted(text: str) -> dict[str, float]:
     return found
 
 
-# argument of `GraphAFModule.generate`, or of its `finish_samples` -> (type, help); bool for a switch
+# argument of `generate` of a `MoleculeModule`, or of its `finish_samples` -> (type, help); bool for a switch
 OPTIONS = {
     "max_atoms": (count, "molecules: largest size (that of the training data)"),
     "min_atoms": (count, "molecules: smallest size (1)"),

@@ -16,13 +16,12 @@ from flowsuite.molecules.mapping import default_workers
 from flowsuite.molecules.metrics.basic import under, uniqueness, validity
 from flowsuite.molecules.metrics.report import evaluate
 from flowsuite.molecules.metrics.table import Report
-from flowsuite.molecules.packed import ordered_batch
 from flowsuite.molecules.properties import PROPERTIES
 from flowsuite.molecules.sampler import Generated
 from flowsuite.molecules.smiles import parse
 
 if TYPE_CHECKING:
-    from flowsuite.molecules.module import GraphAFModule
+    from flowsuite.molecules.module import MoleculeModule
 
 REFERENCE = 10_000  # molecules of a reference set that are compared with
 REBUILT = 500  # test molecules that are encoded and decoded
@@ -30,7 +29,7 @@ REPORT = "molecules.json"
 
 
 @torch.no_grad()
-def draw(module: GraphAFModule, n: int, check: bool, context: Tensor | None = None) -> Generated:
+def draw(module: MoleculeModule, n: int, check: bool, context: Tensor | None = None) -> Generated:
     """`n` molecules in batches, from (seed, check, batch); `context` holds a row for each."""
     parts = []
     for first in range(0, n, module.sample_batch):
@@ -42,7 +41,7 @@ def draw(module: GraphAFModule, n: int, check: bool, context: Tensor | None = No
     return Generated.join(parts)
 
 
-def judge(module: GraphAFModule, data: Any) -> tuple[Report, dict[str, float]]:
+def judge(module: MoleculeModule, data: Any) -> tuple[Report, dict[str, float]]:
     """Draws `test_samples` molecules with valence checks and as many without, and prints what they are like.
 
     A conditional model is asked for the properties of test molecules, in turn.
@@ -97,18 +96,13 @@ def property_errors(names: tuple[str, ...], smiles: list[str | None], wanted: Te
 
 
 @torch.no_grad()
-def reconstruction(module: GraphAFModule, data: Any) -> float:
+def reconstruction(module: MoleculeModule, data: Any) -> float:
     """Share of test molecules whose noise decodes to the very same graph, atom by atom."""
     packed = data.packed("test")
     indices = torch.arange(min(len(packed), REBUILT))
-    orders = torch.Generator().manual_seed(fold_seed(global_seed(), "reconstruction"))
-    batch = ordered_batch(packed, indices, module.flow.window, orders)
-    prefixes = module.flow.expand(batch).to(module.device)
-    context = packed.properties[indices].to(module.device) if module.flow.properties else None
-    again = module.flow.decode(*module.flow.encode(prefixes, context), prefixes, context).molecules
-    decoded = [again.graph(i) for i in range(len(again))]
+    again = module.rebuilt(packed[indices])
     pairs = zip(smiles_from_packed(packed[indices]), smiles_from_packed(again), strict=True)
-    return sum(a == b for a, b in pairs) / len(decoded)
+    return sum(a == b for a, b in pairs) / len(again)
 
 
 def save(report: Report, figures: dict[str, float], folder: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import inspect
 import json
 import sys
 import warnings
@@ -41,13 +42,22 @@ def converters() -> dict[str, ModuleType]:
 
 
 def module_class(reference: ModuleType, class_path: str) -> str:
-    """The class path of the `FlowModule` for a flow: the one in `module.py` of the domain that the flow is of."""
+    """The class path of the `FlowModule` for a flow: in `module.py` of the flow's domain the one whose argument `flow` is
+    annotated with the flow's class, else the first."""
     package = reference.__name__.rpartition(".")[0]
     if class_path.startswith(f"{package}.") and has_module(package, "module"):
         name = f"{package}.module"
-        for cls in vars(importlib.import_module(name)).values():
-            if isinstance(cls, type) and issubclass(cls, FlowModule) and cls.__module__ == name:
-                return f"{name}.{cls.__name__}"
+        found = [
+            cls
+            for cls in vars(importlib.import_module(name)).values()
+            if isinstance(cls, type) and issubclass(cls, FlowModule) and cls.__module__ == name
+        ]
+        flow = class_path.rpartition(".")[2]
+        made_for_it = [
+            cls for cls in found if inspect.signature(cls).parameters["flow"].annotation in (flow, class_path)
+        ]
+        if found:
+            return f"{name}.{(made_for_it or found)[0].__name__}"
     return BASE_MODULE
 
 

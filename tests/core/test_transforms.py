@@ -205,6 +205,7 @@ CASES = [
     Case("diagonal", lambda: DiagonalScale(5), VECTOR),
     Case("logit", lambda: Logit(0.05), IMAGE, unit=True),
     Case("squeeze-plain", lambda: Squeeze2d(), (2, 4, 6)),
+    Case("squeeze-threefold", lambda: Squeeze2d(fold=3), (2, 3, 6)),
     Case("squeeze-checkerboard", lambda: Squeeze2d("checkerboard"), (2, 4, 6)),
     # Couplings on vectors: every map, both halves, odd sizes, context.
     Case("coupling-additive", lambda: mlp_coupling(4, Additive()), (4,)),
