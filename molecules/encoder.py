@@ -120,9 +120,7 @@ class Encoder:
         flat = bytes(number for bond in bonds for number in bond)
         # without stereochemistry the copy that canonical_of works on is not needed
         molecule = canonical_of(mol) if "stereo" in losses else Chem.MolToSmiles(mol)
-        return Encoded(
-            bytes(classes), flat, again or molecule, molecule, tuple(losses), again if check else "", values
-        )
+        return Encoded(bytes(classes), flat, again or molecule, molecule, tuple(losses), again if check else "", values)
 
     def value(self, name: str, given: bool, record, mol: Chem.Mol) -> float:
         value = record.properties.get(name, math.nan) if given else value_or_nan(property_function(name), mol)

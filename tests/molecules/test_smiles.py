@@ -16,7 +16,8 @@ def test_what_is_no_molecule(bad, capfd):
 
 
 @pytest.mark.parametrize(
-    "a, b", [("OCC", "CCO"), ("C1=CC=CC=C1", "c1ccccc1"), ("C[C@H](F)Cl", "CC(F)Cl"), ("[2H]C", "C"), ("C[CH3:1]", "CC")]
+    "a, b",
+    [("OCC", "CCO"), ("C1=CC=CC=C1", "c1ccccc1"), ("C[C@H](F)Cl", "CC(F)Cl"), ("[2H]C", "C"), ("C[CH3:1]", "CC")],
 )
 def test_spellings_of_one_molecule(a, b):
     assert canonical(a) == canonical(b)
