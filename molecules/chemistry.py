@@ -156,17 +156,27 @@ def graph_from_mol(
     return classes, bonds
 
 
+def kekulised(mol: Chem.Mol) -> Chem.Mol:
+    """The molecule with aromatic bonds alternately single and double; a copy unless there are none.
+
+    Raises:
+        EncodingError: RDKit finds no such assignment.
+    """
+    if not any(bond.GetIsAromatic() for bond in bonds_of(mol)):
+        return mol
+    mol = Chem.Mol(mol)
+    try:
+        with quiet():
+            Chem.Kekulize(mol, clearAromaticFlags=True)
+    except Chem.KekulizeException:
+        raise EncodingError("unparsable", "cannot be kekulised") from None
+    return mol
+
+
 def kekulised_bonds(mol: Chem.Mol) -> list[tuple[int, int, int]]:
     """`(i, j, bond class)` of every bond, aromatic ones alternately single and double."""
-    if any(bond.GetIsAromatic() for bond in bonds_of(mol)):
-        mol = Chem.Mol(mol)
-        try:
-            with quiet():
-                Chem.Kekulize(mol, clearAromaticFlags=True)
-        except Chem.KekulizeException:
-            raise EncodingError("unparsable", "cannot be kekulised") from None
     bonds = []
-    for bond in bonds_of(mol):
+    for bond in bonds_of(kekulised(mol)):
         kind = BOND_CLASSES.get(bond.GetBondType())
         if kind is None:
             raise EncodingError("bond type", str(bond.GetBondType()).lower())

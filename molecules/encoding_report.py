@@ -101,21 +101,21 @@ class EncodingReport:
     def rows(self) -> list[tuple[str, int, str, str]]:
         """(what, molecules, share, examples) of the table."""
         kept, checked = f"of {self.encoded:,} encoded", f"of {self.checked:,} decoded again"
-        rows = [("molecules", self.total, "", ""), ("encoded", self.encoded, share(self.encoded, self.total), "")]
-        rows.append(("  distinct constitutions", self.distinct, share(self.distinct, self.encoded), kept))
+        rows = [("molecules", self.total, "", ""), ("encoded", self.encoded, percent(self.encoded, self.total), "")]
+        rows.append(("  distinct constitutions", self.distinct, percent(self.distinct, self.encoded), kept))
         for reason, each in self.by_count(self.skipped):
-            rows.append((f"skipped: {reason}", each.count, share(each.count, self.total), shown(each)))
+            rows.append((f"skipped: {reason}", each.count, percent(each.count, self.total), shown(each)))
         for what, each in self.by_count(self.losses):
-            rows.append((f"lost: {what}", each.count, share(each.count, self.encoded), shown(each)))
+            rows.append((f"lost: {what}", each.count, percent(each.count, self.encoded), shown(each)))
         if self.checked:
-            rows.append(("came back the same", self.same, share(self.same, self.checked), checked))
+            rows.append(("came back the same", self.same, percent(self.same, self.checked), checked))
             for name, each in (("came back changed", self.changed), ("refused by RDKit", self.refused)):
-                rows.append((name, each.count, share(each.count, self.checked), shown(each)))
+                rows.append((name, each.count, percent(each.count, self.checked), shown(each)))
         rows.append(
-            (f"orders beyond window {self.window}", self.misfits, share(self.misfits, self.encoded), "drawn again")
+            (f"orders beyond window {self.window}", self.misfits, percent(self.misfits, self.encoded), "drawn again")
         )
         for name, count in self.dropped_atoms:
-            rows.append((f"atom class left out: {name}", count, share(count, self.total), "rare or unknown"))
+            rows.append((f"atom class left out: {name}", count, percent(count, self.total), "rare or unknown"))
         return rows
 
     def print(self) -> None:
@@ -143,7 +143,7 @@ def tally(values: dict) -> Tally:
     return Tally(values["count"], [tuple(example) for example in values["examples"]])
 
 
-def share(count: int, total: int) -> str:
+def percent(count: int, total: int) -> str:
     return f"{100 * count / total:.2f} %" if total else ""
 
 

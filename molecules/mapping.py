@@ -6,7 +6,6 @@ Results come in the order of the input. What a function raises is caught and tol
 from __future__ import annotations
 
 import contextlib
-import math
 import multiprocessing
 import os
 import pickle
@@ -15,11 +14,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 from rdkit import Chem
 
 from flowsuite.molecules.smiles import parse, quiet
@@ -39,31 +37,6 @@ class Failure:
 
     def __str__(self) -> str:
         return f"molecule {self.index} ({self.smiles}): {self.error}"
-
-
-@dataclass
-class Scores:
-    """Values of a scalar function, NaN where there is none.
-
-    Attributes:
-        values: float64 (molecules,).
-        invalid: how many SMILES were no molecules.
-        nans: for how many molecules the function returned NaN.
-        failures: where it raised.
-    """
-
-    values: np.ndarray
-    invalid: int = 0
-    nans: int = 0
-    failures: list[Failure] = field(default_factory=list)
-
-    def summary(self) -> str:
-        """One line: how many values, and what became of the others, with the first example."""
-        counts = [f"{int(np.isfinite(self.values).sum())} of {len(self.values)} scored"]
-        counts += [f"{self.invalid} invalid"] if self.invalid else []
-        counts += [f"{self.nans} NaN"] if self.nans else []
-        counts += [f"{len(self.failures)} failed, first: {self.failures[0]}"] if self.failures else []
-        return ", ".join(counts)
 
 
 def map_molecules(
@@ -87,33 +60,6 @@ def map_molecules(
     if failures:
         raise ValueError(f"{name_of(function)} failed on {failures[0]}")
     return values
-
-
-def score_molecules(
-    function: Callable[[Chem.Mol], float],
-    smiles: Sequence[Molecule],
-    workers: int = 0,
-    progress: str = "",
-) -> Scores:
-    """A scalar function of each molecule, with everything that went wrong counted rather than raised.
-
-    Args: those of `map_molecules`.
-    """
-    values, failures, invalid = run(Scalar(function), smiles, workers, progress)
-    failed = {failure.index for failure in failures}
-    scores = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
-    nans = int(np.isnan(scores).sum()) - invalid - len(failed)
-    return Scores(scores, invalid, nans, failures)
-
-
-@dataclass(frozen=True)
-class Scalar:
-    """`function` with its result made a float, so that a wrong type fails where the molecule is known."""
-
-    function: Callable[[Chem.Mol], float]
-
-    def __call__(self, mol: Chem.Mol) -> float:
-        return float(self.function(mol))
 
 
 def run(
@@ -179,9 +125,7 @@ def in_processes(
     """
     function = function or work
     check_picklable(function)
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    pool = ProcessPoolExecutor(workers, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    pool = process_pool(workers)
     waiting = deque()
     try:
         for chunk in chunks:
@@ -191,12 +135,24 @@ def in_processes(
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool:
-        raise RuntimeError(
-            f"a worker process died while computing {name_of(function)}: out of memory, or a script without "
-            'if __name__ == "__main__"; workers=0 computes in this process'
-        ) from None
+        raise worker_died(f"computing {name_of(function)}") from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def process_pool(workers: int) -> ProcessPoolExecutor:
+    """Worker processes that import anew rather than fork, and leave Ctrl-C to this process."""
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    return ProcessPoolExecutor(workers, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+
+
+def worker_died(doing: str) -> RuntimeError:
+    """The error to raise for a `BrokenProcessPool`."""
+    return RuntimeError(
+        f"a worker process died while {doing}: out of memory, a crash, or a script without "
+        'if __name__ == "__main__"; workers 0 does it in this process'
+    )
 
 
 def default_workers() -> int:
@@ -221,15 +177,17 @@ def name_of(function: Callable) -> str:
 
 
 @contextlib.contextmanager
-def bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, as a function to call with the number of items done; none if `what` is empty."""
+def bar(what: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """A progress bar on stderr, as a function to call with the number of items done, and with figures to show behind
+    it if there are any; none if `what` is empty."""
     if not what:
-        yield lambda n: None
+        yield lambda n, figures="": None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (*columns, TextColumn("{task.fields[figures]}"))
     with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task(what, total=total)
-        yield lambda n: shown.advance(task, n)
+        task = shown.add_task(what, total=total, figures="")
+        yield lambda n, figures="": shown.update(task, advance=n, figures=figures)

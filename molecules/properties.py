@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import numpy as np
 from rdkit import Chem
 from rdkit.Chem import QED as rdkit_qed
 from rdkit.Chem import Crippen, Descriptors, GraphDescriptors, Lipinski, rdMolDescriptors
@@ -120,3 +121,10 @@ def value_or_nan(function: Property, mol: Chem.Mol) -> float:
             return float(function(mol))
     except (ValueError, RuntimeError, ZeroDivisionError):
         return math.nan
+
+
+def mean_or_nan(values: Sequence[float] | np.ndarray) -> float:
+    """The mean of the finite values; NaN of nothing."""
+    values = np.asarray(values, dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else math.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -59,3 +60,15 @@ def mean_powers(a: np.ndarray, device: str | torch.device = "cpu") -> tuple[np.n
         second[rows] += found.square_().sum(1)
     count = max(len(a), 1)
     return (first / count).cpu().numpy(), (second / count).cpu().numpy()
+
+
+def internal_diversity(a: np.ndarray, device: str | torch.device = "cpu") -> tuple[float, float]:
+    """IntDiv and IntDiv2 (MOSES, arXiv:1811.12823) of packed bits (n, bits / 8).
+
+    `1 - mean_xy T` and `1 - mean_x sqrt(mean_y T^2)` of the Tanimoto similarities T of all ordered pairs, each with
+    itself included; NaN of no rows. MOSES takes Morgan fingerprints of radius 2, 1,024 bits.
+    """
+    if not len(a):
+        return math.nan, math.nan
+    first, second = mean_powers(a, device)
+    return 1.0 - float(first.mean()), 1.0 - float(np.sqrt(second).mean())

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
 from flowsuite.molecules.metrics.records import Record
+from flowsuite.molecules.vocabulary import atom_name
 
 
 def total_variation(a: Mapping[Hashable, float], b: Mapping[Hashable, float]) -> float:
@@ -28,11 +29,6 @@ def atom_counts(records: Sequence[Record]) -> Counter:
     for each in records:
         counts.update(each.atoms)
     return Counter({atom_name(*atom): count for atom, count in counts.items()})
-
-
-def atom_name(element: str, charge: int) -> str:
-    sign = "+" if charge > 0 else "-"
-    return element + (sign * abs(charge) if abs(charge) < 3 else f"{sign}{abs(charge)}")
 
 
 def bond_counts(records: Sequence[Record]) -> Counter:

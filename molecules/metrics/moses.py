@@ -8,21 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from flowsuite.molecules.metrics.records import Record, mean_or_nan, scalar, stacked
-from flowsuite.molecules.similarity import mean_powers, nearest
+from flowsuite.molecules.metrics.records import Record, scalar, stacked
+from flowsuite.molecules.properties import mean_or_nan
+from flowsuite.molecules.similarity import internal_diversity, nearest
 
 PROPERTIES = {"logP": "logp", "SA": "sa", "QED": "qed", "weight": "mw"}
-
-
-def internal_diversity(records: Sequence[Record], device: str = "cpu") -> tuple[float, float]:
-    """`1 - mean_xy T` and `1 - mean_x sqrt(mean_y T^2)` over all ordered pairs, each with itself included.
-
-    T is the Tanimoto similarity of Morgan fingerprints of radius 2, 1,024 bits; NaN without molecules.
-    """
-    if not records:
-        return math.nan, math.nan
-    first, second = mean_powers(stacked(records, "bits"), device)
-    return 1.0 - float(first.mean()), 1.0 - float(np.sqrt(second).mean())
 
 
 def nearest_similarity(generated: Sequence[Record], reference: Sequence[Record], device: str = "cpu") -> float:
@@ -59,7 +49,7 @@ def wasserstein(a: np.ndarray, b: np.ndarray) -> float:
 
 def own_metrics(generated: Sequence[Record], device: str = "cpu") -> dict[str, float]:
     """What needs no reference: IntDiv, IntDiv2, Filters (the share that passes, where it was asked for)."""
-    first, second = internal_diversity(generated, device)
+    first, second = internal_diversity(stacked(generated, "bits"), device) if generated else (math.nan, math.nan)
     passes = [each.passes for each in generated if each.passes is not None]
     return {"IntDiv": first, "IntDiv2": second, "Filters": mean_or_nan(passes)}
 

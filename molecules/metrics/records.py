@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from rdkit import Chem
 from rdkit.Chem import rdmolops
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
+from flowsuite.molecules.chemistry import kekulised
 from flowsuite.molecules.cycles import neighbours
 from flowsuite.molecules.filters import moses_filter
 from flowsuite.molecules.fingerprints import packed_morgan
@@ -103,9 +103,7 @@ def record(mol: Chem.Mol, isomeric: bool = False, filters: bool = True) -> Recor
 
 def bond_counts(mol: Chem.Mol) -> Counter:
     """Single, double, triple and other bonds of the kekulised molecule."""
-    mol = Chem.Mol(mol)
-    Chem.Kekulize(mol, clearAromaticFlags=True)
-    return Counter(BONDS.get(bond.GetBondType(), "other") for bond in mol.GetBonds())
+    return Counter(BONDS.get(bond.GetBondType(), "other") for bond in kekulised(mol).GetBonds())
 
 
 def scaffold(mol: Chem.Mol, least_rings: int = 2) -> str | None:
@@ -137,7 +135,3 @@ def scalar(records: Sequence[Record], name: str) -> np.ndarray:
 def stacked(records: Sequence[Record], name: str) -> np.ndarray:
     """An array attribute of all records, stacked; there must be at least one record."""
     return np.stack([getattr(each, name) for each in records])
-
-
-def mean_or_nan(values) -> float:
-    return float(np.mean(values)) if len(values) else math.nan

@@ -12,8 +12,9 @@ import torch
 from flowsuite.molecules.mapping import as_list
 from flowsuite.molecules.metrics import basic, guacamol, histograms, moses, structural
 from flowsuite.molecules.metrics.fcd import fcd_distance
-from flowsuite.molecules.metrics.records import SCALARS, Record, mean_or_nan, read_keys, read_records, scalar
+from flowsuite.molecules.metrics.records import SCALARS, Record, read_keys, read_records, scalar
 from flowsuite.molecules.metrics.table import Report
+from flowsuite.molecules.properties import mean_or_nan
 
 SHOWN = {"logP": "logp", "SA": "sa", "QED": "qed", "weight": "mw", "TPSA": "tpsa"}
 

@@ -12,6 +12,7 @@ from flowsuite.molecules.chemistry import (
     EncodingError,
     graph_from_mol,
     has_stereo,
+    kekulised,
     largest_fragment_of,
     mol_from_graph,
     neutralized,
@@ -20,7 +21,7 @@ from flowsuite.molecules.chemistry import (
     smiles_of_graph,
 )
 from flowsuite.molecules.packed import PackedMolecules
-from flowsuite.molecules.smiles import canonical
+from flowsuite.molecules.smiles import canonical, parse
 from flowsuite.molecules.vocabulary import Vocabulary
 
 ZINC = Vocabulary("zinc250k-charged")
@@ -157,3 +158,11 @@ def test_smiles_of_packed_molecules(workers):
     found = smiles_from_packed(PackedMolecules.from_graphs(graphs, ZINC), workers)
     assert found == [canonical(each) for each in smiles] + [None]
     assert smiles_from_packed(PackedMolecules.from_graphs([], ZINC)) == []
+
+
+def test_kekulised_molecules():
+    mol = parse("c1ccncc1")
+    kinds = sorted(str(bond.GetBondType()) for bond in kekulised(mol).GetBonds())
+    assert kinds == ["DOUBLE"] * 3 + ["SINGLE"] * 3 and mol.GetBondWithIdx(0).GetIsAromatic()
+    with pytest.raises(EncodingError, match="cannot be kekulised"):
+        kekulised(Chem.MolFromSmiles("c1cccc1", sanitize=False))

@@ -1,12 +1,13 @@
 """Functions over many molecules: order, workers, errors that name the molecule."""
 
 import math
+import os
+from concurrent.futures.process import BrokenProcessPool
 
-import numpy as np
 import pytest
 
 pytest.importorskip("rdkit")
-from flowsuite.molecules.mapping import map_molecules, score_molecules
+from flowsuite.molecules.mapping import bar, in_processes, map_molecules, process_pool, worker_died
 from flowsuite.molecules.properties import heavy_atoms
 from flowsuite.molecules.sascore import sa
 from flowsuite.molecules.smiles import parse
@@ -30,8 +31,8 @@ def test_results_come_in_order(workers):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_molecules_instead_of_smiles(workers):
     assert map_molecules(heavy_atoms, [parse("CCO"), "C", None], workers) == [3, 1, None]
-    failures = score_molecules(wants_no_oxygen, [parse("CCO")], workers).failures
-    assert str(failures[0]) == "molecule 0 (CCO): KeyError: 'oxygen'"
+    with pytest.raises(ValueError, match=r"failed on molecule 0 \(CCO\): KeyError: 'oxygen'"):
+        map_molecules(wants_no_oxygen, [parse("CCO")], workers)
 
 
 def test_workers_are_quiet(capfd):
@@ -42,18 +43,6 @@ def test_workers_are_quiet(capfd):
 def test_an_error_names_its_molecule():
     with pytest.raises(ValueError, match=r"wants_no_oxygen failed on molecule 2 \(CO\): KeyError: 'oxygen'"):
         map_molecules(wants_no_oxygen, ["C", "bad", "CO", "CCO"])
-
-
-def test_scores_count_what_went_wrong():
-    scores = score_molecules(wants_no_oxygen, ["C", "bad", "CO", "CCCC", "CC", "CCO"])
-    np.testing.assert_array_equal(scores.values, [1, math.nan, math.nan, math.nan, 2, math.nan])
-    assert (scores.invalid, scores.nans, len(scores.failures)) == (1, 1, 2)
-    assert scores.summary().startswith("2 of 6 scored, 1 invalid, 1 NaN, 2 failed, first: molecule 2 (CO)")
-
-
-def test_a_score_that_is_no_number_is_a_failure():
-    scores = score_molecules(lambda mol: "high", ["C"])
-    assert "could not convert" in scores.failures[0].error
 
 
 def test_bad_calls():
@@ -70,3 +59,17 @@ def test_progress_goes_to_stderr(capsys):
     map_molecules(heavy_atoms, ["C", "CC"], progress="counting")
     out, err = capsys.readouterr()
     assert not out and "counting" in err and "2/2" in err
+    with bar("drawing", 3) as advance:
+        advance(3, "mean 0.5")
+    assert "mean 0.5" in capsys.readouterr().err
+    with bar("", 3) as advance:
+        advance(1, "mean 0.5")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_worker_that_dies():
+    with process_pool(1) as pool, pytest.raises(BrokenProcessPool):
+        pool.submit(os._exit, 1).result()
+    with pytest.raises(RuntimeError, match="a worker process died while computing _exit"):
+        list(in_processes(os._exit, [1], 1))
+    assert "while scoring" in str(worker_died("scoring"))

@@ -2,13 +2,21 @@
 
 import math
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rdkit")
 from rdkit import Chem
 
 from flowsuite.molecules import sascore
-from flowsuite.molecules.properties import PROPERTIES, min_plogp, plogp, properties_of, property_function
+from flowsuite.molecules.properties import (
+    PROPERTIES,
+    mean_or_nan,
+    min_plogp,
+    plogp,
+    properties_of,
+    property_function,
+)
 from flowsuite.molecules.smiles import parse
 from tests.molecules.data_files import shared
 
@@ -75,3 +83,8 @@ def test_missing_table_of_the_sa_score(tmp_path):
     (tmp_path / "SA_Score" / "sascorer.py").touch()
     with pytest.raises(FileNotFoundError, match=r"fpscores\.pkl\.gz not found"):
         sascore.contrib(str(tmp_path))
+
+
+def test_means_of_what_is_finite():
+    assert mean_or_nan([1, math.nan, True, math.inf, 4]) == 2 and mean_or_nan(np.array([0.5])) == 0.5
+    assert math.isnan(mean_or_nan([])) and math.isnan(mean_or_nan([math.nan]))

@@ -11,7 +11,8 @@ from rdkit import Chem, DataStructs
 
 from flowsuite.molecules.fingerprints import morgan
 from flowsuite.molecules.metrics import moses
-from flowsuite.molecules.metrics.records import scaffold
+from flowsuite.molecules.metrics.records import scaffold, stacked
+from flowsuite.molecules.similarity import internal_diversity
 from flowsuite.molecules.smiles import parse
 from tests.molecules.metrics.small import GENERATED, TEST, records
 
@@ -23,7 +24,7 @@ def similarities(a, b):
 
 def test_diversity_and_nearest():
     own = similarities(GENERATED, GENERATED)
-    found = moses.internal_diversity(records(GENERATED))
+    found = internal_diversity(stacked(records(GENERATED), "bits"))
     assert found == pytest.approx((1 - own.mean(), 1 - np.sqrt((own**2).mean(1)).mean()))
     expected = similarities(GENERATED, TEST).max(1).mean()
     assert moses.nearest_similarity(records(GENERATED), records(TEST)) == pytest.approx(expected)
