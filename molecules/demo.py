@@ -42,7 +42,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     samples, report = folder / "samples", folder / "evaluation.json"
     drawn = ["--ckpt_path", str(found[0]), "--num", str(SAMPLES), "--batch_size", "500", "--out", str(samples)]
     sample(drawn)
-    compared = [str(samples / "molecules.smi"), "--train", str(files["train"]), "--test", str(files["test"])]
+    compared = [str(samples / "molecules.csv"), "--train", str(files["train"]), "--test", str(files["test"])]
     commands.main(["evaluate", *compared, "--out", str(report)])
     found_figures = json.loads(report.read_text())
     with open(samples / "molecules.csv", newline="") as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from rdkit import Chem
 
 from flowsuite.core.training.files import atomic_write, load_npz, write_npz
 from flowsuite.molecules.chemistry import smiles_from_packed
+from flowsuite.molecules.csv_files import write_csv
 from flowsuite.molecules.draw import write_grid
 from flowsuite.molecules.mapping import default_workers, map_molecules
 from flowsuite.molecules.packed import PackedMolecules
@@ -64,9 +64,7 @@ def write_all(out: Path, parts: Sequence[int], sdf: bool = False, svg: bool = Fa
     valid = [text for text in smiles if text is not None]
     with atomic_write(out / "molecules.smi") as file:
         file.write("".join(f"{text}\n" for text in valid).encode())
-    rows = describe(smiles, generated, workers)
-    with atomic_write(out / "molecules.csv") as file:
-        file.write(to_csv(rows).encode())
+    write_csv(out / "molecules.csv", describe(smiles, generated, workers))
     if valid:
         legends = [f"QED {PROPERTIES['qed'](parse(text)):.2f}" for text in valid[:SHOWN]]
         write_grid(out / f"molecules.{'svg' if svg else 'png'}", valid[:SHOWN], legends)
@@ -94,14 +92,6 @@ def describe(smiles: Sequence[str | None], generated: Generated, workers: int = 
             {"smiles": text or "", **dict(zip(COLUMNS, shown, strict=True)), "atoms": size, "refused_draws": draws}
         )
     return rows
-
-
-def to_csv(rows: Sequence[dict[str, object]]) -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
 
 
 def write_sdf(path: Path, smiles: Sequence[str]) -> Path:

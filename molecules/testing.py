@@ -57,7 +57,9 @@ def judge(module: MoleculeModule, data: Any) -> tuple[Report, dict[str, float]]:
     sets = {} if data is None else {"train": data.smiles("train"), "test": data.smiles("test")}
     if data is not None and "test_scaffolds" in data.sources():
         sets["scaffold_test"] = data.smiles("test_scaffolds")
-    report = evaluate(smiles, **sets, limit=REFERENCE, workers=workers, progress=True, device=str(module.device))
+    report = evaluate(
+        smiles, **sets, limit=REFERENCE, workers=workers, progress=True, device=str(module.device), canonical_train=True
+    )
     attached = [None if loose else text for text, loose in zip(unchecked, free.unattached.tolist(), strict=True)]
     figures = {
         "valid": validity(smiles),

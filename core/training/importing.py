@@ -42,8 +42,8 @@ def converters() -> dict[str, ModuleType]:
 
 
 def module_class(reference: ModuleType, class_path: str) -> str:
-    """The class path of the `FlowModule` for a flow: in `module.py` of the flow's domain the one whose argument `flow` is
-    annotated with the flow's class, else the first."""
+    """The class path of the `FlowModule` for a flow: in `module.py` of the flow's domain the one whose argument `flow`
+    is annotated with the flow's class, else the first."""
     package = reference.__name__.rpartition(".")[0]
     if class_path.startswith(f"{package}.") and has_module(package, "module"):
         name = f"{package}.module"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from flowsuite.core.training.checkpoint import save_module
+from flowsuite.molecules.csv_files import write_csv
 from flowsuite.molecules.draw import write_grid
 from flowsuite.molecules.mapping import bar
 from flowsuite.molecules.optimize.codec import Best, Row, codec_baseline, rows_of
@@ -18,7 +19,7 @@ from flowsuite.molecules.optimize.constrained import ConstrainedSearch, decoded_
 from flowsuite.molecules.optimize.options import Options
 from flowsuite.molecules.optimize.policy_gradient import PolicyGradient
 from flowsuite.molecules.optimize.progress import fine_tune
-from flowsuite.molecules.optimize.results import DRAWN, write_csv, write_json
+from flowsuite.molecules.optimize.results import DRAWN, write_json
 from flowsuite.molecules.optimize.scorer import Pool, Scorer
 from flowsuite.molecules.optimize.starts import StartSet, cut
 from flowsuite.molecules.optimize.targets import Target

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flowsuite.core.training.files import atomic_write
+from flowsuite.molecules.csv_files import write_csv
 from flowsuite.molecules.draw import write_grid
 from flowsuite.molecules.filters import FILTERS
 from flowsuite.molecules.fingerprints import packed_morgan
@@ -21,7 +22,6 @@ from flowsuite.molecules.metrics.records import MOSES_BITS, mean_or_nan
 from flowsuite.molecules.metrics.table import plain
 from flowsuite.molecules.optimize.scorer import Pool
 from flowsuite.molecules.properties import properties_of
-from flowsuite.molecules.samples import to_csv
 from flowsuite.molecules.smiles import parse
 
 PROPERTIES = ("logp", "plogp", "qed", "sa", "mw", "heavy_atoms")
@@ -49,14 +49,6 @@ class Bits:
 def diversity(smiles: Sequence[str]) -> float:
     """IntDiv of MOSES; NaN of none."""
     return internal_diversity([Bits(packed_morgan(parse(text), MOSES_BITS)) for text in smiles])[0]
-
-
-def write_csv(path: str | os.PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows with the same keys; the first row's are the header. Nothing is written without rows."""
-    if not rows:
-        return
-    with atomic_write(path) as file:
-        file.write(to_csv([{key: rounded(value) for key, value in row.items()} for row in rows]).encode())
 
 
 def rounded(value: Any) -> Any:
