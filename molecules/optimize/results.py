@@ -51,10 +51,6 @@ def diversity(smiles: Sequence[str]) -> float:
     return internal_diversity([Bits(packed_morgan(parse(text), MOSES_BITS)) for text in smiles])[0]
 
 
-def rounded(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
-
-
 def write_json(path: str | os.PathLike, values: Mapping[str, Any]) -> None:
     with atomic_write(path) as file:
         file.write((json.dumps(plain(dict(values)), indent=2, allow_nan=False) + "\n").encode())
