@@ -157,6 +157,14 @@ def contenders(size: Size, device: str) -> dict[str, Callable[[], Callable[[], N
     }
 
 
+def high_water() -> int:
+    """KiB that this process has had in memory at most: Linux's `ru_maxrss` would begin with that of the parent."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def step_memory(size: Size, name: str, device: str, threads: int) -> float:
     """MiB that a training step takes on top of what is there before it; called in a process of its own."""
     torch.set_num_threads(threads)
@@ -165,9 +173,9 @@ def step_memory(size: Size, name: str, device: str, threads: int) -> float:
         torch.cuda.reset_peak_memory_stats()
         step()
         return torch.cuda.max_memory_allocated() / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = high_water()
     step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    return (high_water() - before) / 2**10
 
 
 def memory_of(size: Size, name: str, args: argparse.Namespace) -> float:
