@@ -74,6 +74,9 @@ class MoleculeModule(FlowModule):
     def on_fit_start(self) -> None:
         super().on_fit_start()
         self.check_data()
+        report = getattr(getattr(self.trainer, "datamodule", None), "report", None)
+        if report is not None:
+            self.print(report.summary())
 
     def on_validation_start(self) -> None:
         self.check_data()
@@ -215,7 +218,8 @@ class GraphAFModule(MoleculeModule):
             start: a SMILES that all are built upon; its atoms come first, in a random order for each.
             property: the same wanted properties for all.
         """
-        first = None if start is None else self.starts(start, n, generator)
+        largest = self.flow.max_atoms if max_atoms is None else max_atoms
+        first = None if start is None else self.starts(start, n, largest, generator)
         context = self.wanted(property, n) if property is not None else context
         if self.flow.properties and context is None:
             names = "=...,".join(self.flow.properties)
@@ -232,16 +236,18 @@ class GraphAFModule(MoleculeModule):
         )
 
     def wanted(self, values: dict[str, float], n: int) -> Tensor:
+        if not self.flow.properties:
+            raise ValueError(f"--property: this model is not conditional, got {', '.join(values)}")
         if set(values) != set(self.flow.properties):
-            known = ", ".join(self.flow.properties) or "none"
+            known = ", ".join(self.flow.properties)
             raise ValueError(f"--property: the properties of this model are {known}, got {', '.join(values)}")
         row = torch.tensor([values[name] for name in self.flow.properties], device=self.device)
         return row.expand(n, -1)
 
-    def starts(self, smiles: str, n: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def starts(self, smiles: str, n: int, max_atoms: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """`n` random breadth-first orders of a molecule, dense."""
         try:
-            graph = graph_from_mol(read_mol(smiles), self.flow.vocabulary)
+            graph = graph_from_mol(read_mol(smiles), self.flow.vocabulary, max_atoms)
         except EncodingError as error:
             raise ValueError(f"start {smiles!r}: {error}") from None
         packed = PackedMolecules.from_graphs([graph], self.flow.vocabulary)

@@ -61,6 +61,8 @@ def write_all(out: Path, parts: Sequence[int], sdf: bool = False, svg: bool = Fa
     generated = Generated.join([load_part(out, first) for first in parts])
     workers = default_workers() if len(generated) > FEW else 0
     smiles = smiles_from_packed(generated.molecules, workers=workers, progress="canonical SMILES")
+    for stale in ("smi", "csv", "png", "svg", "sdf"):
+        (out / f"molecules.{stale}").unlink(missing_ok=True)
     valid = [text for text in smiles if text is not None]
     with atomic_write(out / "molecules.smi") as file:
         file.write("".join(f"{text}\n" for text in valid).encode())

@@ -30,7 +30,7 @@ def wanted(text: str) -> dict[str, float]:
 # argument of `generate` of a `MoleculeModule`, or of its `finish_samples` -> (type, help); bool for a switch
 OPTIONS = {
     "max_atoms": (count, "molecules: largest size (that of the training data)"),
-    "min_atoms": (count, "molecules: smallest size (1)"),
+    "min_atoms": (count, "molecules: no STOP below this size (1); where no valence is left, a molecule may end sooner"),
     "unchecked": (bool, "molecules: no valence check at all while sampling"),
     "start": (str, "molecules: a SMILES that every sample is built upon"),
     "property": (wanted, "molecules: wanted properties of a conditional model, NAME=NUMBER[,NAME=NUMBER...]"),

@@ -53,7 +53,7 @@ def discrete_kl(generated: np.ndarray, reference: np.ndarray) -> float:
         share = p / p.sum()
         return float((share * np.log(share / FLOOR, where=share > 0, out=np.zeros(BINS))).sum())
     q = counts / counts.sum() / (edges[1] - edges[0])
-    return float(entropy(p + FLOOR, q + FLOOR))
+    return max(0.0, float(entropy(p + FLOOR, q + FLOOR)))  # rounding goes below 0
 
 
 def kl_suite(generated: Sequence[Record], reference: Sequence[Record], device: str = "cpu") -> dict[str, float]:

@@ -17,11 +17,11 @@ from flowsuite.molecules.csv_files import write_csv
 from flowsuite.molecules.draw import write_grid
 from flowsuite.molecules.filters import FILTERS
 from flowsuite.molecules.fingerprints import packed_morgan
-from flowsuite.molecules.metrics.moses import internal_diversity
-from flowsuite.molecules.metrics.records import MOSES_BITS, mean_or_nan
+from flowsuite.molecules.metrics.records import MOSES_BITS
 from flowsuite.molecules.metrics.table import plain
 from flowsuite.molecules.optimize.scorer import Pool
-from flowsuite.molecules.properties import properties_of
+from flowsuite.molecules.properties import mean_or_nan, properties_of
+from flowsuite.molecules.similarity import internal_diversity
 from flowsuite.molecules.smiles import parse
 
 PROPERTIES = ("logp", "plogp", "qed", "sa", "mw", "heavy_atoms")
@@ -39,16 +39,10 @@ def describe_all(smiles: Sequence[str], pool: Pool) -> list[dict[str, float]]:
     return pool.map(describe, smiles)
 
 
-@dataclass
-class Bits:
-    """What `internal_diversity` reads of a molecule."""
-
-    bits: np.ndarray
-
-
 def diversity(smiles: Sequence[str]) -> float:
     """IntDiv of MOSES; NaN of none."""
-    return internal_diversity([Bits(packed_morgan(parse(text), MOSES_BITS)) for text in smiles])[0]
+    bits = [packed_morgan(parse(text), MOSES_BITS) for text in smiles]
+    return internal_diversity(np.stack(bits))[0] if bits else math.nan
 
 
 def write_json(path: str | os.PathLike, values: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch):
     run, evaluate = molecules_demo.run, commands.main
     monkeypatch.setattr(molecules_demo, "SAMPLES", 12)
     monkeypatch.setattr(molecules_demo, "NCI", lambda **given: NCI(max_atoms=8, workers=0, **given))
-    monkeypatch.setattr(commands, "main", lambda argv: evaluate([*argv, "--workers", "0", "--no-filters", "--no-fcd"]))
+    monkeypatch.setattr(commands, "main", lambda argv: evaluate([*argv, "--workers", "0", "--no_filters", "--no_fcd"]))
     monkeypatch.setattr(molecules_demo, "run", lambda folder: run(folder, short))
     out = tmp_path / "a demo"
     assert demo.main(["--out", str(out), "--only", "molecules"]) == 0

@@ -159,7 +159,7 @@ def test_wanted_properties(tmp_path):
         model.generate(3)
     with pytest.raises(ValueError, match="the properties of this model are logp, qed, got logp"):
         model.generate(3, property={"logp": 1.0})
-    with pytest.raises(ValueError, match="the properties of this model are none, got logp"):
+    with pytest.raises(ValueError, match="this model is not conditional, got logp"):
         module().generate(3, property={"logp": 1.0})
     assert model.example_images() is None
 
@@ -204,7 +204,7 @@ def test_other_flows_are_refused():
 
 def test_start_keeps_its_atoms_first_in_any_order():
     model = module().eval()
-    atoms, bonds = model.starts("OCC(F)N", 40, torch.Generator().manual_seed(0))
+    atoms, bonds = model.starts("OCC(F)N", 40, 9, torch.Generator().manual_seed(0))
     assert atoms.shape == (40, 5) and bonds.shape == (40, 5, 5)
     assert (atoms.sort(1).values == atoms[0].sort().values).all() and len(atoms.unique(dim=0)) > 3
     assert (bonds.long().sum((1, 2)) == 8).all()

@@ -96,7 +96,7 @@ def test_constrained_improvement(tmp_path, capsys):
     [
         (["--target", "qde"], "unknown property"),
         (["--target", "qed", "--top", "0"], "--top must be at least 1"),
-        (["--target", "qed", "--property", "logp=2"], "--property: the properties of this model are none, got logp"),
+        (["--target", "qed", "--property", "logp=2"], "are none, got logp"),
         (["--target", "qed", "--max_atoms", "1"], "--max_atoms must be at least 2"),
         (["--target", "qed", "--lr", "-1"], "^--lr must be above 0, got -1"),
         (["--target", "qed", "--bucket", "0"], "^--bucket must be above 0, got 0"),

@@ -73,7 +73,7 @@ def test_molecules_are_improved(model, tmp_path):
         (["--target", "qed", "--steps", "-1"], "--steps must be at least 0, got -1"),
         (["--target", "qed", "--top", "0"], "--top must be at least 1, got 0"),
         (["--target", "qed", "--max_atoms", "1"], "--max_atoms must be at least 2"),
-        (["--target", "qed", "--property", "logp=2"], "the properties of this model are none, got logp"),
+        (["--target", "qed", "--property", "logp=2"], "are none, got logp"),
         (["--target", "qed", "--constrained", "absent.smi"], "absent.smi"),
     ],
 )

@@ -164,9 +164,9 @@ def test_nothing_valid_is_told(models, tmp_path, monkeypatch, capsys):
 ERRORS = [
     ("plain", ["--start", "C1CC"], "start 'C1CC'"),
     ("plain", ["--start", "CCS"], "outside the vocabulary"),
-    ("plain", ["--start", "C" * 10], "of at most 9"),
+    ("plain", ["--start", "C" * 10], "too large: 10 atoms, at most 9"),
     ("plain", ["--min_atoms", "12"], "min_atoms 12 is above the largest size 9"),
-    ("plain", ["--property", "logp=1"], "the properties of this model are none"),
+    ("plain", ["--property", "logp=1"], "this model is not conditional"),
     ("plain", ["--class", "1"], "--class 1: this model is not conditional on a class"),
     ("plain", ["--points", "5"], "--points: a GraphAFModule takes no such option"),
     ("conditional", [], "give --property logp=...,qed=..."),
