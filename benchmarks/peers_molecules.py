@@ -70,7 +70,7 @@ class DenseGraphAF(nn.Module):
         """Atom vectors (G, N, d) of graphs x (G, N, A), adjacency (G, 3, N, N) with self-loops."""
         h = x @ self.embedding
         for layer, weight in enumerate(self.convs):
-            messages = adjacency @ (h[:, None] @ weight)
+            messages = adjacency @ torch.einsum("gni,rio->grno", h, weight)
             h = (messages.relu() if layer < len(self.convs) - 1 else messages).sum(1)
         return self.norm(h.flatten(0, 1)).view_as(h)
 
