@@ -7,10 +7,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from flowsuite.core.training.demo import Section
-from flowsuite.core.training.files import atomic_write, make_folder
-from flowsuite.core.training.lightning_cli import run as lightning
-from flowsuite.core.training.runs import newest_checkpoint
+from flowsuite.core.training.demo import Section, train_recipe
+from flowsuite.core.training.files import atomic_write
 from flowsuite.core.training.sampling import main as sample
 from flowsuite.molecules import commands
 from flowsuite.molecules.bars import write_bars
@@ -27,20 +25,14 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
 
     `options` are further options of `flowsuite fit`.
     """
-    make_folder(folder)
-    status = lightning(["fit", "--config", RECIPE, "--trainer.default_root_dir", str(folder.parent), *options])
-    if status:
-        raise RuntimeError(f"training of {RECIPE} ended with exit code {status}")
-    found = newest_checkpoint(folder / "demo", "last")
-    if found is None:
-        raise FileNotFoundError(f"training left no checkpoint below {folder}")
+    checkpoint, command = train_recipe(RECIPE, folder, options, "last")
     data = NCI(val=0.1, test=0.1)
     files = {name: folder / f"{name}.smi" for name in ("train", "test")}
     for name, path in files.items():
         with atomic_write(path) as file:
             file.write("".join(f"{text}\n" for text in data.smiles(name)).encode())
     samples, report = folder / "samples", folder / "evaluation.json"
-    drawn = ["--ckpt_path", str(found[0]), "--num", str(SAMPLES), "--batch_size", "500", "--out", str(samples)]
+    drawn = ["--ckpt_path", str(checkpoint), "--num", str(SAMPLES), "--batch_size", "500", "--out", str(samples)]
     sample(drawn)
     compared = [str(samples / "molecules.csv"), "--train", str(files["train"]), "--test", str(files["test"])]
     commands.main(["evaluate", *compared, "--out", str(report)])
@@ -56,7 +48,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
             (write_bars(folder / "histograms.png", found_figures["histograms"]), "the data and what was generated"),
         ],
         commands=[
-            f"flowsuite fit --config {RECIPE} --trainer.default_root_dir {folder.parent}",
+            command,
             "# train.smi and test.smi hold the training and test molecules of flowsuite.molecules.data.NCI",
             "flowsuite sample " + " ".join(drawn),
             "flowsuite molecules evaluate " + " ".join([*compared, "--out", str(report)]),

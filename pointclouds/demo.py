@@ -6,10 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from flowsuite.core.training.demo import Section
-from flowsuite.core.training.files import make_folder
-from flowsuite.core.training.lightning_cli import run as lightning
-from flowsuite.core.training.runs import newest_checkpoint
+from flowsuite.core.training.demo import Section, train_recipe
 from flowsuite.core.training.sampling import main as sample
 from flowsuite.pointclouds import commands
 from flowsuite.pointclouds.render import write_sheet
@@ -24,15 +21,8 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
 
     `options` are further options of `flowsuite fit`.
     """
-    make_folder(folder)
-    status = lightning(["fit", "--config", RECIPE, "--trainer.default_root_dir", str(folder.parent), *options])
-    if status:
-        raise RuntimeError(f"training of {RECIPE} ended with exit code {status}")
-    found = newest_checkpoint(folder / "demo", "best")
-    if found is None:
-        raise FileNotFoundError(f"training left no checkpoint below {folder}")
-    checkpoint = str(found[0])
-    done = [f"flowsuite fit --config {RECIPE} --trainer.default_root_dir {folder.parent}"]
+    path, command = train_recipe(RECIPE, folder, options)
+    checkpoint, done = str(path), [command]
 
     def pointclouds(command: str, *arguments: str) -> None:
         argv = [command, "--ckpt_path", checkpoint, "--data", RECIPE, *arguments]

@@ -7,6 +7,7 @@ import html
 import importlib
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +64,25 @@ def write_page(sections: list[Section], root: Path) -> Path:
     with atomic_write(path) as file:
         file.write(page.encode())
     return path
+
+
+def train_recipe(recipe: str, folder: Path, options: Sequence[str] = (), kind: str = "best") -> tuple[Path, str]:
+    """Trains `<domain>/<name>` into the folder `<root>/<domain>`; its checkpoint, "best" or "last", and the command.
+
+    `options` are further options of `flowsuite fit`.
+    """
+    from flowsuite.core.training.lightning_cli import run
+    from flowsuite.core.training.runs import newest_checkpoint
+
+    make_folder(folder)
+    command = ["fit", "--config", recipe, "--trainer.default_root_dir", str(folder.parent)]
+    status = run([*command, *options])
+    if status:
+        raise RuntimeError(f"training of {recipe} ended with exit code {status}")
+    found = newest_checkpoint(folder / recipe.rpartition("/")[2], kind)
+    if found is None:
+        raise FileNotFoundError(f"training left no checkpoint below {folder}")
+    return found[0], " ".join(["flowsuite", *command])
 
 
 def domains_with_demo() -> list[str]:
