@@ -6,9 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from flowsuite.core.training.demo import Section
-from flowsuite.core.training.files import make_folder
-from flowsuite.core.training.lightning_cli import run as lightning
+from flowsuite.core.training.demo import Section, train_recipe
 from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.images import commands
 from flowsuite.images.inputs import open_images, take
@@ -21,12 +19,8 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
 
     `options` are further options of `flowsuite fit`.
     """
-    make_folder(folder)
-    status = lightning(["fit", "--config", RECIPE, "--trainer.default_root_dir", str(folder.parent), *options])
-    if status:
-        raise RuntimeError(f"training of {RECIPE} ended with exit code {status}")
-    checkpoint = newest_checkpoint(folder / "demo")  # runs/<domain>/<recipe>
-    done = []
+    checkpoint, command = train_recipe(RECIPE, folder, options)
+    done = [command]
 
     def images(command: str, *arguments: str) -> None:
         argv = [command, "--ckpt_path", str(checkpoint), *arguments]
@@ -57,16 +51,8 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
             (folder / "between.png", "from one real digit to another through latent space: linear, spherical"),
             (folder / "reconstruction.png", "real digits, decode(encode(.)), difference"),
         ],
-        commands=[f"flowsuite fit --config {RECIPE} --trainer.default_root_dir {folder.parent}", *done],
+        commands=done,
     )
-
-
-def newest_checkpoint(folder: Path) -> Path:
-    """The best checkpoint of the run written last below `folder`."""
-    found = sorted(folder.rglob("best*.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise FileNotFoundError(f"training left no checkpoint below {folder}")
-    return found[-1]
 
 
 def write_real(checkpoint: Path, path: Path) -> None:
