@@ -1,0 +1,23 @@
+"""A waveform as a matrix whose columns are runs of successive samples, and back."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def squeeze(x: Tensor, height: int) -> Tensor:
+    """`X[..., i, j] = x[..., j * height + i]`: (..., n) -> (..., height, ceil(n / height)), zeros behind the end."""
+    x = F.pad(x, (0, -x.shape[-1] % height))
+    return x.unflatten(-1, (-1, height)).transpose(-1, -2)
+
+
+def unsqueeze(rows: Tensor) -> Tensor:
+    """The waveform of a matrix, (..., height, width) -> (..., height * width); undoes `squeeze` up to its zeros."""
+    return rows.transpose(-1, -2).flatten(-2)
+
+
+def sample_mask(lengths: Tensor, n: int, height: int) -> Tensor:
+    """True at the samples that exist: lengths (B,) of clips in n samples -> bool (B, height, ceil(n / height))."""
+    return squeeze((torch.arange(n, device=lengths.device) < lengths.unsqueeze(1)).float(), height) > 0

@@ -1,0 +1,60 @@
+"""From one spectrogram column a frame to one a sample."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
+from torch.nn.utils.parametrizations import weight_norm
+
+
+def hop_factors(hop_length: int) -> tuple[int, int]:
+    """Two even factors of a hop, as near to each other as can be: 256 -> (16, 16), 64 -> (8, 8)."""
+    for first in range(math.isqrt(hop_length), 1, -1):
+        if hop_length % first == 0 and first % 2 == 0 and (hop_length // first) % 2 == 0:
+            return hop_length // first, first
+    raise ValueError(f"hop_length must be a product of two even factors, got {hop_length}: give factors")
+
+
+class MelUpsampler(nn.Module):
+    """WaveFlow's conditioner: (B, n_mels, F) -> (B, n_mels, hop * F) (arXiv 1912.01219, section 5.1).
+
+    The spectrogram is an image of one channel. Every factor u of the hop is a transposed convolution with a kernel of 3
+    bands by 2u frames, stride (1, u) and padding (1, u/2), weight-normed, followed by LeakyReLU(0.4).
+
+    Args:
+        factors: even numbers whose product is the hop length, (16, 16) as published.
+    """
+
+    def __init__(self, factors: tuple[int, ...] = (16, 16)):
+        super().__init__()
+        if not factors or any(u < 2 or u % 2 for u in factors):
+            raise ValueError(f"the factors of an upsampler must be even numbers, got {tuple(factors)}")
+        self.hop_length = math.prod(factors)
+        self.stages = nn.ModuleList(
+            weight_norm(nn.ConvTranspose2d(1, 1, (3, 2 * u), stride=(1, u), padding=(1, u // 2))) for u in factors
+        )
+
+    def forward(self, mel: Tensor) -> Tensor:
+        image = mel.unsqueeze(1)
+        for stage in self.stages:
+            image = leaky_relu(stage(image), 0.4)
+        return image.squeeze(1)
+
+
+class TransposedUpsampler(nn.Module):
+    """WaveGlow's conditioner: one transposed convolution over time, (B, n_mels, F) -> (B, n_mels, hop * F).
+
+    Its output has `kernel_size - hop_length` samples more, which are cut off (arXiv 1811.00002 and its public code).
+    """
+
+    def __init__(self, n_mels: int = 80, hop_length: int = 256, kernel_size: int = 1024):
+        super().__init__()
+        if kernel_size < hop_length:
+            raise ValueError(f"expected kernel_size >= hop_length, got {kernel_size} and {hop_length}")
+        self.hop_length = hop_length
+        self.conv = nn.ConvTranspose1d(n_mels, n_mels, kernel_size, stride=hop_length)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return self.conv(mel)[..., : self.hop_length * mel.shape[-1]]

@@ -1,0 +1,146 @@
+"""What WaveFlow and WaveGlow share: a flow over squeezed waveforms, conditional on a mel spectrogram."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from flowsuite.audio.conditioning import Conditioning, Mels, as_mels
+from flowsuite.audio.squeeze import sample_mask, squeeze, unsqueeze
+from flowsuite.core.distributions import StandardNormal
+from flowsuite.core.flow import Flow
+from flowsuite.core.numerics import at_least_float32, autocast_off, sum_over_event
+from flowsuite.core.transform import Transform
+
+
+class Vocoder(Flow):
+    """`log p(x | mel) = log N(z; 0, I) + log|det dz/dx|` of a waveform x (B, n), for any n >= 1.
+
+    The waveform is squeezed to (B, height, ceil(n / height)), the spectrogram upsampled to a column per sample and
+    squeezed likewise. What lies behind the end of a clip stays 0 in every layer and counts nowhere: a batch of unequal
+    lengths gives each clip the density it has alone.
+
+    Args:
+        transform: of (B, height, width) with a `Conditioning` as context.
+        upsample: (B, n_mels, frames) -> (B, n_mels, hop_length * frames), with attribute `hop_length`.
+        height: rows of the squeezed waveform.
+        n_mels: bands of the spectrogram.
+        whole_columns: a clip counts only up to its last full column (a transform that mixes the rows of a column).
+    """
+
+    def __init__(
+        self, transform: Transform, upsample: nn.Module, height: int, n_mels: int, whole_columns: bool = False
+    ):
+        super().__init__(transform, StandardNormal((height, 1)))
+        self.upsample = upsample
+        self.height, self.n_mels, self.whole_columns = height, n_mels, whole_columns
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame of the spectrogram."""
+        return self.upsample.hop_length
+
+    def log_prob(self, x: Tensor, context: Tensor | Mels | None = None) -> Tensor:
+        """Log-density in nats of each clip, (B,): sums over its samples, not means."""
+        z, ladj, valid = self._encode(x, context)
+        with autocast_off(z):
+            density = self.base.elementwise_log_prob(z)
+            return sum_over_event(density if valid is None else density * valid) + ladj
+
+    def encode(self, x: Tensor, context: Tensor | Mels | None = None) -> Tensor:
+        """The latent (B, height, width), 0 where no sample is."""
+        return self._encode(x, context)[0]
+
+    def decode(self, z: Tensor, context: Tensor | Mels | None = None, trim: int = 0) -> Tensor:
+        """Waveforms (B, n) of latents (B, height, width); n is the longest of the lengths, or the spectrogram's length.
+
+        Args:
+            z: standard latents; those behind the end of a clip are ignored.
+            context: the spectrograms; with lengths, clips are cut there and zero-padded.
+            trim: samples dropped from the end of the upsampled spectrogram, 768 in public WaveGlow and WaveFlow code.
+        """
+        mels = as_mels(context, type(self).__name__)
+        n = self._decoded_samples(mels, trim)
+        condition = self.condition(mels, n)
+        if tuple(z.shape[1:]) != tuple(condition.mel.shape[2:]):
+            raise ValueError(
+                f"expected latents of shape (B, {', '.join(map(str, condition.mel.shape[2:]))}), got {tuple(z.shape)}"
+            )
+        z = at_least_float32(z)
+        valid = self._in_latent_order(condition.valid)
+        z = z if valid is None else z * valid
+        return unsqueeze(self.transform.generate(z, condition))[:, :n]
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int | None = None,
+        context: Tensor | Mels | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+        trim: int = 0,
+    ) -> Tensor:
+        """Waveforms (B, samples) of the spectrograms in `context`, one for each; `n` may repeat their number."""
+        mels = as_mels(context, type(self).__name__)
+        if not temperature >= 0:
+            raise ValueError(f"expected a temperature >= 0, got {temperature}")
+        if n is not None and n != len(mels.mel):
+            raise ValueError(f"context must hold one spectrogram for each of the {n} samples, got {len(mels.mel)}")
+        shape = self.latent_shape(mels, trim)
+        anchor = self.base.anchor
+        z = torch.randn(shape, generator=generator, device=anchor.device, dtype=anchor.dtype)
+        return self.decode(temperature * z, mels, trim)
+
+    def latent_shape(self, context: Tensor | Mels, trim: int = 0) -> tuple[int, int, int]:
+        """(B, height, width) of the latent that stands for these spectrograms."""
+        mels = as_mels(context, type(self).__name__)
+        return len(mels.mel), self.height, -(-self._decoded_samples(mels, trim) // self.height)
+
+    def _decoded_samples(self, mels: Mels, trim: int) -> int:
+        n = self.hop_length * mels.mel.shape[2] - trim
+        longest = n if mels.lengths is None else int(mels.lengths.max())
+        if longest < 1 or longest > n:
+            raise ValueError(
+                f"{mels.mel.shape[2]} frames of {self.hop_length} samples{f' less {trim}' if trim else ''} cannot "
+                f"condition clips of {longest} samples"
+            )
+        return longest
+
+    def _encode(self, x: Tensor, context: Tensor | Mels | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """`(z, ladj, mask)`."""
+        mels = as_mels(context, type(self).__name__)
+        if x.ndim != 2 or len(x) != len(mels.mel):
+            raise ValueError(f"expected {len(mels.mel)} waveforms (B, n), one per spectrogram, got {tuple(x.shape)}")
+        if x.shape[1] < 1:
+            raise ValueError("expected clips of at least 1 sample, got 0")
+        condition = self.condition(mels, x.shape[1])
+        rows = squeeze(at_least_float32(x), self.height)
+        if condition.valid is not None:
+            rows = rows * condition.valid
+        z, ladj = self.transform(rows, condition)
+        return z, ladj, self._in_latent_order(condition.valid)
+
+    def _in_latent_order(self, valid: Tensor | None) -> Tensor | None:
+        """The mask (B, height, width) of the latent's entries."""
+        return valid
+
+    def condition(self, context: Tensor | Mels, n: int) -> Conditioning:
+        """The context of the layers for clips in n samples: upsampled, cut or zero-padded, squeezed."""
+        mels = as_mels(context, type(self).__name__)
+        if mels.mel.shape[1] != self.n_mels:
+            raise ValueError(f"expected spectrograms of {self.n_mels} bands, got {mels.mel.shape[1]}")
+        up = self.upsample(mels.mel)
+        if up.shape[2] < n:
+            raise ValueError(
+                f"{mels.mel.shape[2]} frames of {self.hop_length} samples cannot condition clips of {n} samples"
+            )
+        lengths = mels.lengths
+        per_column = self.height if self.whole_columns else 1
+        if lengths is None and n % self.height:
+            lengths = torch.full((len(up),), n, device=up.device)
+        if lengths is None:
+            return Conditioning(squeeze(up[..., :n], self.height))
+        width = -(-n // self.height)
+        up = torch.nn.functional.pad(up[..., : width * self.height], (0, max(0, width * self.height - up.shape[2])))
+        valid = sample_mask(lengths // per_column * per_column, n, self.height)
+        return Conditioning(squeeze(up, self.height), valid)
