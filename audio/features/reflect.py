@@ -1,0 +1,28 @@
+"""Reflection at the ends of a clip, however short it is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def reflect_index(samples: int, start: int, stop: int, device: torch.device | str | None = None) -> Tensor:
+    """Where the samples [start, stop) of a clip that goes on by reflection are found in it: (stop - start,) int64.
+
+    The end samples are not doubled: before `x[0], x[1], x[2]` come `x[2], x[1]`. A clip shorter than what is asked for is
+    reflected back and forth; a clip of one sample goes on as a constant. The same as `numpy.pad(mode="reflect")`.
+    """
+    if samples < 1:
+        raise ValueError(f"expected a clip of at least 1 sample, got {samples}")
+    index = torch.arange(start, stop, device=device)
+    period = max(1, 2 * (samples - 1))
+    index = index.remainder(period)
+    return torch.minimum(index, period - index) if samples > 1 else torch.zeros_like(index)
+
+
+def reflected(wave: Tensor, start: int, stop: int) -> Tensor:
+    """Samples [start, stop) of clips (..., n), the clips going on by reflection: (..., stop - start)."""
+    samples = wave.shape[-1]
+    if start >= 0 and stop <= samples:
+        return wave[..., start:stop]
+    return wave.index_select(-1, reflect_index(samples, start, stop, wave.device))
