@@ -6,18 +6,22 @@ import torch
 from torch import Tensor
 
 
-def reflect_index(samples: int, start: int, stop: int, device: torch.device | str | None = None) -> Tensor:
-    """Where the samples [start, stop) of a clip that goes on by reflection are found in it: (stop - start,) int64.
+def fold(position: Tensor, samples: Tensor | int) -> Tensor:
+    """Where `position` of a clip of `samples` (broadcast against it) that goes on by reflection is found in it, int64.
 
     The end samples are not doubled: before `x[0], x[1], x[2]` come `x[2], x[1]`. A clip shorter than what is asked for is
     reflected back and forth; a clip of one sample goes on as a constant. The same as `numpy.pad(mode="reflect")`.
     """
+    period = (2 * (torch.as_tensor(samples, device=position.device) - 1)).clamp(min=1)
+    folded = position.remainder(period)
+    return torch.minimum(folded, period - folded)
+
+
+def reflect_index(samples: int, start: int, stop: int, device: torch.device | str | None = None) -> Tensor:
+    """Where the samples [start, stop) of a clip that goes on by reflection (`fold`) are found in it: (stop - start,)."""
     if samples < 1:
         raise ValueError(f"expected a clip of at least 1 sample, got {samples}")
-    index = torch.arange(start, stop, device=device)
-    period = max(1, 2 * (samples - 1))
-    index = index.remainder(period)
-    return torch.minimum(index, period - index) if samples > 1 else torch.zeros_like(index)
+    return fold(torch.arange(start, stop, device=device), samples)
 
 
 def reflected(wave: Tensor, start: int, stop: int) -> Tensor:
