@@ -9,8 +9,8 @@ from torch import Tensor
 def reflect_index(samples: int, start: int, stop: int, device: torch.device | str | None = None) -> Tensor:
     """Where the samples [start, stop) of a clip that goes on by reflection are found in it: (stop - start,) int64.
 
-    The end samples are not doubled: before `x[0], x[1], x[2]` come `x[2], x[1]`. A clip shorter than what is asked for is
-    reflected back and forth; a clip of one sample goes on as a constant. The same as `numpy.pad(mode="reflect")`.
+    The end samples are not doubled: before `x[0], x[1], x[2]` come `x[2], x[1]`. A clip shorter than what is asked for
+    is reflected back and forth; one of a single sample goes on as a constant: `numpy.pad(mode="reflect")`.
     """
     if samples < 1:
         raise ValueError(f"expected a clip of at least 1 sample, got {samples}")
