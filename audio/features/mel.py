@@ -17,7 +17,9 @@ def filter_bank(spec: MelSpec, dtype: torch.dtype = torch.float32, device: torch
 
     from torchaudio.functional import melscale_fbanks
 
-    with warnings.catch_warnings():  # a triangle narrower than a bin stays empty, as in librosa: many bands, small n_fft
+    with (
+        warnings.catch_warnings()
+    ):  # a triangle narrower than a bin stays empty, as in librosa: many bands, small n_fft
         warnings.simplefilter("ignore")
         bank = melscale_fbanks(
             spec.n_fft // 2 + 1, spec.fmin, spec.highest, spec.n_mels, spec.sample_rate, spec.norm, spec.scale
@@ -26,7 +28,7 @@ def filter_bank(spec: MelSpec, dtype: torch.dtype = torch.float32, device: torch
 
 
 def normalise_peak(wave: Tensor, peak: float | None) -> Tensor:
-    """Clips (..., n) scaled to the absolute peak `peak`, each by itself; silence stays silence, None leaves all alone."""
+    """Clips (..., n) scaled to the absolute peak `peak`, each by itself; silence and `peak` None change nothing."""
     if peak is None:
         return wave
     top = wave.detach().abs().amax(-1, keepdim=True)
@@ -69,36 +71,41 @@ class MelSpectrogram(nn.Module):
     def from_segment(self, segment: Tensor) -> Tensor:
         """Mels of samples that carry their margins, (B, S) to (B, n_mels, 1 + (S - n_fft) // hop), no padding.
 
-        Samples `spec.span(a, F, n)` of a reflected clip of n samples give exactly frames a .. a + F - 1 of the clip. Where the spec has a
-        `peak`, the clip is scaled to it before it's cut.
+        Samples `spec.span(a, F, n)` of a reflected clip of n samples give exactly frames a .. a + F - 1 of the clip.
+        Where the spec has a `peak`, the clip is scaled to it before it's cut.
         """
         check_waves(segment, self.spec.n_fft)
-        with autocast_off(segment):
-            return compress(self.bands(segment), self.spec)
+        return compress(self.bands(segment), self.spec)
 
     def bands(self, segment: Tensor) -> Tensor:
         """Band magnitudes ^ power, before the logarithm; see `from_segment`."""
         magnitude = self.magnitude(segment)
         if self.spec.power != 1:
             magnitude = magnitude**self.spec.power
-        return self.bank.T @ magnitude
+        with autocast_off(segment):
+            return self.bank.T @ magnitude
 
     def magnitude(self, segment: Tensor) -> Tensor:
-        """`|STFT|`, (B, S) to (B, n_fft // 2 + 1, 1 + (S - n_fft) // hop)."""
-        spec = self.spec
-        dtype = torch.promote_types(segment.dtype, torch.float32)
-        if self.window.dtype != dtype:  # a float64 wave, or a module that was cast to bfloat16 with all its buffers
-            self._make_tables(dtype, self.window.device)
+        """`|STFT|`, (B, S) to (B, n_fft // 2 + 1, 1 + (S - n_fft) // hop).
+
+        The transform itself is in float64 where the device has it: a quiet band beside loud ones drowns in the rounding
+        of a float32 FFT (1e-3 in log-mel).
+        """
+        spec, dtype = self.spec, torch.promote_types(segment.dtype, torch.float32)
+        if self.bank.dtype != dtype:  # a float64 wave, or a module that was cast to bfloat16 with all its buffers
+            self._make_tables(dtype, self.bank.device)
+        precise = torch.float32 if segment.device.type == "mps" else torch.float64
         with autocast_off(segment):
-            return torch.stft(
-                segment.to(dtype),
+            spectrum = torch.stft(
+                segment.to(precise),
                 spec.n_fft,
                 spec.hop_length,
                 spec.win_length,
-                self.window,
+                self.window.to(precise),
                 center=False,
                 return_complex=True,
-            ).abs()
+            )
+            return spectrum.abs().to(dtype)
 
 
 def check_waves(waves: Tensor, least: int) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 def fold(position: Tensor, samples: Tensor | int) -> Tensor:
     """Where `position` of a clip of `samples` (broadcast against it) that goes on by reflection is found in it, int64.
 
-    The end samples are not doubled: before `x[0], x[1], x[2]` come `x[2], x[1]`. A clip shorter than what is asked for is
-    reflected back and forth; a clip of one sample goes on as a constant. The same as `numpy.pad(mode="reflect")`.
+    The end samples are not doubled: before `x[0], x[1], x[2]` come `x[2], x[1]`. A clip shorter than what is asked for
+    is reflected back and forth; one of a single sample goes on as a constant: `numpy.pad(mode="reflect")`.
     """
     period = (2 * (torch.as_tensor(samples, device=position.device) - 1)).clamp(min=1)
     folded = position.remainder(period)

@@ -2,11 +2,11 @@
 
 Two public variants go by the name "80-band LJ Speech mel" and are not interchangeable:
 
-- A0 (NVIDIA tacotron2, used by WaveGlow and L0SG/WaveFlow): the clip padded by `n_fft/2` reflected samples, so that frame
-  `k` is centred on sample `hop k`; `1 + floor(n / hop)` frames.
-- B0 (PaddlePaddle/Parakeet): the clip filled up to `hop ceil(n / hop)` samples, half of it at either end, and padded by
-  `(n_fft - hop)/2` more, all by reflection, so that frame `k` is centred on its own `hop` samples; `ceil(n / hop)` frames;
-  the clip scaled to a peak of 0.999 first.
+- A0 (NVIDIA tacotron2, used by WaveGlow and L0SG/WaveFlow): the clip padded by `n_fft/2` reflected samples, so that
+  frame `k` is centred on sample `hop k`; `1 + floor(n / hop)` frames.
+- B0 (PaddlePaddle/Parakeet): the clip filled up to `hop ceil(n / hop)` samples, half of it at either end, and padded
+  by `(n_fft - hop)/2` more, all by reflection, so that frame `k` is centred on its own `hop` samples; `ceil(n / hop)`
+  frames; the clip scaled to a peak of 0.999 first.
 
 Half a hop and a loudness lie between them. The spec is therefore stored in every checkpoint.
 """
