@@ -11,16 +11,16 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from flowsuite.core.training.files import make_folder, naming
+from flowsuite.core.training.files import make_folder, naming, unwritable
 
 DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
 
 
 def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool]) -> Path:
-    """Takes the wanted regular files out of a tar (plain or compressed), into `folder`, which is there whole or not at all.
+    """Takes the wanted regular files out of a tar (plain or compressed), into `folder`, all of them or none.
 
-    The first part of each name, the folder that everything in the archive is in, is left off. Names that lead out of it,
-    links and devices are never wanted. If `folder` exists already, nothing is done.
+    The first part of each name, the folder that everything in the archive is in, is left off. Names that lead out of
+    it, links and devices are never wanted. If `folder` exists already, nothing is done.
 
     Raises:
         ValueError: the archive cannot be read to its end, or holds nothing that is wanted.
@@ -52,15 +52,13 @@ def take_out(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool
                 if not member.isfile() or name is None or not wanted(name):
                     continue
                 target = folder / name
-                with naming(folder):
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    out = open(target, "wb")
-                with out:
-                    shutil.copyfileobj(tar.extractfile(member), out)
+                make_folder(target.parent)
+                with tar.extractfile(member) as source, target.open("wb") as out:
+                    shutil.copyfileobj(source, out)
                 found += 1
     except DAMAGED as error:
-        if getattr(error, "errno", None) is not None:
-            raise
+        if getattr(error, "errno", None) is not None:  # of the file system, not of the archive
+            raise unwritable(folder, error) from None
         raise ValueError(f"{archive} is not a tar archive that can be read ({' '.join(str(error).split())})") from None
     return found
 

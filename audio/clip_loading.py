@@ -106,7 +106,9 @@ def load_clips(
     if report.notice():
         warnings.warn(f"{label}: {report.notice()}", stacklevel=2)
     if not good:
-        raise ValueError(f"{label}: none of {len(files)} clips can be used ({report.errors[0] if errors else 'no files'})")
+        raise ValueError(
+            f"{label}: none of {len(files)} clips can be used ({report.errors[0] if errors else 'no files'})"
+        )
     names = [file.name for file in good]
     if fits:
         return PackedClips.pack(names, waves), report

@@ -27,7 +27,7 @@ class FreeSpokenDigits(AudioDataModule):
         test: of the test split, if it's drawn.
         split_seed: of the draw.
         spec: of the mels, see `AudioDataModule`; by default of 8,000 Hz, n_fft 256, hop 64.
-        frames: mel frames of a training crop; 65 of 64 samples are about half a second.
+        frames: mel frames of a training crop; 32 of 64 samples are a quarter of a second, and most clips are longer.
         kwargs: those of `AudioDataModule`.
     """
 
@@ -38,7 +38,7 @@ class FreeSpokenDigits(AudioDataModule):
         test: float = 0.1,
         split_seed: int = 0,
         spec: dict | str = "A0-8k",
-        frames: int = 65,
+        frames: int = 32,
         **kwargs,
     ):
         super().__init__(spec=spec, frames=frames, **kwargs)

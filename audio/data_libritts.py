@@ -50,9 +50,8 @@ class LibriTTS(AudioDataModule):
             name: [value] if isinstance(value, str) else list(value)
             for name, value in (("train", train), ("val", val), ("test", test))
         }
-        for part in sum(self.parts.values(), []):
-            if part not in PARTS:
-                raise ValueError(f"unknown part {part!r} of LibriTTS: expected one of {', '.join(PARTS)}")
+        for part in {part for parts in self.parts.values() for part in parts} - set(PARTS):
+            raise ValueError(f"unknown part {part!r} of LibriTTS: expected one of {', '.join(PARTS)}")
 
     def files(self, split):
         roots = [self.root, *(self.root / name for name in ("LibriTTS", "LibriTTS_R"))]

@@ -88,7 +88,9 @@ class LJSpeech(AudioDataModule):
         if self.split != "random":
             held = PUBLISHED[self.split]
             if held >= len(clips):
-                raise ValueError(f"the split {self.split!r} holds out the first {held} of {len(clips)} clips: none are left")
+                raise ValueError(
+                    f"the split {self.split!r} holds out the first {held} of {len(clips)} clips: none are left"
+                )
             return {"train": clips[held:], "val": clips[:held], "test": clips[:held]}
         sizes = self.sizes
         if len(clips) < CLIPS:

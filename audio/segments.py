@@ -39,8 +39,8 @@ class SegmentSet(Dataset):
     `spec.peak` is that of the clip. A clip that is shorter than the crop, or than the longest of its batch, is followed
     by zeros behind its reflected tail, and `length` tells.
 
-    A spec that is not centred fills a clip up to whole hops by reflection, half of that in front (`MelSpec.lead`): whole
-    clips then begin with those `lead` samples, less than half a hop, which `length` counts.
+    A spec that is not centred fills a clip up to whole hops by reflection, half of that in front (`MelSpec.lead`):
+    whole clips then begin with those `lead` samples, less than half a hop, which `length` counts.
 
     Args:
         clips: to take pieces of.

@@ -1,8 +1,8 @@
 """Made-up speech: nothing to download, and its pitch is known.
 
-A source and a filter (Fant 1960; Klatt 1980): a pulse train of moving pitch, through resonators that move from vowel to
-vowel, band-shaped noise for fricatives and bursts, pauses with a low noise floor. It means nothing, but has the harmonics,
-formants, transitions and levels of speech.
+A source and a filter (Fant 1960; Klatt 1980): a pulse train of moving pitch, through resonators that move from vowel
+to vowel, band-shaped noise for fricatives and bursts, pauses with a low noise floor. It means nothing, but has the
+harmonics, formants, transitions and levels of speech.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def check_settings(sample_rate: int, seconds: Sequence[float], speakers: int) ->
 def glottis(cycles: np.ndarray, speaker: Speaker, random: np.random.Generator) -> np.ndarray:
     """Derivative of the flow through the glottis, for a pitch of `cycles` per sample.
 
-    `2 p - 3 p^2` in the open part of a period, `p` running from 0 to 1 there (Klatt and Klatt 1990), and 0 in the closed
-    one. The jump between them is band-limited by a second-order polynomial, so that little of it folds back.
+    `2 p - 3 p^2` in the open part of a period, `p` running from 0 to 1 there (Klatt and Klatt 1990), and 0 in the
+    closed one. The jump between them is band-limited by a second-order polynomial, so that little of it folds back.
     """
     period = np.floor(np.cumsum(cycles)).astype(int)
     wobble = random.standard_normal((2, period[-1] + 2))

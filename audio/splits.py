@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 
 def draw(items: Sequence[Item], sizes: dict[str, float], seed: int, what: str = "clips") -> dict[str, list[Item]]:
-    """"train" and the parts named in `sizes`, drawn at random and each in the order of `items`.
+    """ "train" and the parts named in `sizes`, drawn at random and each in the order of `items`.
 
     Args:
         items: of which every one goes to one part.
@@ -32,7 +32,8 @@ def draw(items: Sequence[Item], sizes: dict[str, float], seed: int, what: str = 
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(fold_seed("split", seed)))
     parts = order.split([*counts.values(), left])
     return {
-        name: [items[i] for i in part.sort().values.tolist()] for name, part in zip((*counts, "train"), parts, strict=True)
+        name: [items[i] for i in part.sort().values.tolist()]
+        for name, part in zip((*counts, "train"), parts, strict=True)
     }
 
 

@@ -21,7 +21,10 @@ MONO = ("mean", "first", "refuse")
 FULL_SCALE = 32768  # of 16-bit samples: a waveform is sample / 32768
 LOUDEST = 4.0  # decoders of lossy formats overshoot 1 a little; samples beyond this are in other units
 BLOCK = 1 << 20  # frames decoded at a time, so that a header that lies about their number allocates nothing
-PHASES = 2000  # of a resampling filter: 22,050 from 48,000 Hz needs 147
+FILTER = (
+    10**6
+)  # product of the terms of a ratio of rates, as large as a resampling filter; 320 * 147 for 48,000 to 22,050
+RATES = (1000, 768000)  # Hz: no others are resampled
 
 SHORTFALL = re.compile(r"^\s*(?:data|SSND|riff)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 UNKNOWN_SIZE = 0x7FFF0000  # a data size from here on is what programs write that don't know it yet
@@ -47,7 +50,11 @@ class Recording:
 
 
 def read_wave(
-    path: str | Path, sample_rate: int | None = None, resample: bool = False, mono: str = "mean", data: bytes | None = None
+    path: str | Path,
+    sample_rate: int | None = None,
+    resample: bool = False,
+    mono: str = "mean",
+    data: bytes | None = None,
 ) -> Tensor:
     """The waveform (n,) float32 of an audio file, in [-1, 1); 16-bit samples are divided by 32,768, exactly.
 
@@ -58,7 +65,11 @@ def read_wave(
 
 
 def read_recording(
-    path: str | Path, sample_rate: int | None = None, resample: bool = False, mono: str = "mean", data: bytes | None = None
+    path: str | Path,
+    sample_rate: int | None = None,
+    resample: bool = False,
+    mono: str = "mean",
+    data: bytes | None = None,
 ) -> Recording:
     """`read_wave` with what else is known of the file.
 
@@ -84,7 +95,10 @@ def read_recording(
     wave = torch.from_numpy(samples[:, 0] if mono == "first" or channels == 1 else samples.mean(axis=1)).contiguous()
     check_samples(wave, path)
     if sample_rate not in (None, rate):
-        wave = resample_wave(wave, rate, sample_rate)
+        try:
+            wave = resample_wave(wave, rate, sample_rate)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
     clipped = int(((wave < -1) | (wave >= 1)).sum())
     if clipped:
         wave = wave.clamp(-1, 1 - 1 / FULL_SCALE)
@@ -130,6 +144,16 @@ def decode(path: str | Path, data: bytes | None = None) -> tuple[np.ndarray, int
     return (blocks[0] if len(blocks) == 1 else np.concatenate(blocks)), rate
 
 
+class Contents(BytesIO):
+    """Bytes in which a damaged header may send libsndfile to before the first without a traceback."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return self.tell()
+
+
 def opened(path: str | Path, data: bytes | None = None) -> soundfile.SoundFile:
     """An audio file to read from, or one of the errors of `read_recording`."""
     if data is None:
@@ -148,12 +172,14 @@ def opened(path: str | Path, data: bytes | None = None) -> soundfile.SoundFile:
     if not size:
         raise ValueError(f"{path} is empty")
     try:
-        file = soundfile.SoundFile(os.fspath(path) if data is None else BytesIO(data))
+        file = soundfile.SoundFile(os.fspath(path) if data is None else Contents(data))
     except (soundfile.SoundFileError, TypeError) as error:  # a headerless format by its name is a TypeError
         raise ValueError(f"{path} is not an audio file that can be read ({reason(error)})") from None
     if file.samplerate < 1 or file.channels < 1:
         file.close()
-        raise ValueError(f"{path} is not an audio file that can be read ({file.samplerate} Hz, {file.channels} channels)")
+        raise ValueError(
+            f"{path} is not an audio file that can be read ({file.samplerate} Hz, {file.channels} channels)"
+        )
     return file
 
 
@@ -167,8 +193,11 @@ def resample_wave(wave: Tensor, old: int, new: int) -> Tensor:
     """`wave` (..., n) from `old` to `new` Hz: (..., ceil(n * new / old)), by a Kaiser-windowed sinc of 64 zeros."""
     if old == new:
         return wave
-    if new // math.gcd(old, new) > PHASES or old // math.gcd(old, new) > 10 * PHASES:
-        raise ValueError(f"cannot resample from {old} to {new} Hz: the ratio needs {new // math.gcd(old, new)} filters")
+    terms = old // math.gcd(old, new), new // math.gcd(old, new)
+    if math.prod(terms) > FILTER or not RATES[0] <= min(old, new) <= max(old, new) <= RATES[1]:
+        raise ValueError(
+            f"cannot resample from {old} to {new} Hz: expected usual rates, their ratio is {terms[0]}/{terms[1]}"
+        )
     from torchaudio.functional import resample
 
     return resample(

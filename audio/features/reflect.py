@@ -18,7 +18,7 @@ def fold(position: Tensor, samples: Tensor | int) -> Tensor:
 
 
 def reflect_index(samples: int, start: int, stop: int, device: torch.device | str | None = None) -> Tensor:
-    """Where the samples [start, stop) of a clip that goes on by reflection (`fold`) are found in it: (stop - start,)."""
+    """Where the samples [start, stop) of a clip that goes on by reflection are found in it (`fold`): (n,)."""
     if samples < 1:
         raise ValueError(f"expected a clip of at least 1 sample, got {samples}")
     return fold(torch.arange(start, stop, device=device), samples)
