@@ -12,6 +12,7 @@ from typing import Any
 
 import rdkit
 
+from flowsuite.core.training.files import user_cache
 from flowsuite.molecules.encode import EncodedMolecules, encode_file
 from flowsuite.molecules.encoder import CODEC
 from flowsuite.molecules.packed import FORMAT
@@ -28,11 +29,7 @@ def cache_folder(path: Path, cache: str | Path | None = None) -> Path:
     beside = (path if path.is_dir() else path.parent) / ".flowsuite"
     if os.access(beside if beside.is_dir() else beside.parent, os.W_OK):
         return beside
-    return user_cache()
-
-
-def user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flowsuite" / "molecules"
+    return user_cache("molecules")
 
 
 def digest(path: Path) -> str:

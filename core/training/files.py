@@ -96,6 +96,11 @@ def write_npz(path: str | os.PathLike, **arrays: np.ndarray) -> None:
         np.savez_compressed(file, **arrays)
 
 
+def user_cache(domain: str) -> Path:
+    """The folder in the user's cache where a domain may keep what it can make again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flowsuite" / domain
+
+
 def find_file(root: str | Path, names: list[str], hint: str = "") -> Path:
     """The first of `names` that exists under `root`."""
     for name in names:

@@ -1,0 +1,1 @@
+"""How close a synthesis comes to its recording: the objective copy-synthesis metrics of vocoders."""
