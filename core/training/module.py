@@ -19,6 +19,7 @@ from flowsuite.core.training.ema import ExponentialMovingAverage
 from flowsuite.core.training.files import write_npz
 from flowsuite.core.training.finite import FiniteWatch, check_some_update, finite, stack_figures
 from flowsuite.core.training.seeding import fold_seed, global_seed
+from flowsuite.core.training.spikes import SpikeGuard
 
 
 class FlowModule(pl.LightningModule):
@@ -41,6 +42,8 @@ class FlowModule(pl.LightningModule):
         non_finite: "stop" training when loss or gradient is not finite, or "skip" that update and count it; a run that
             has skipped every update ends in an error.
         init_batches: training batches that the data-dependent initialisation sees, together.
+        spike_factor: skip, and count, updates whose gradient norm exceeds so many times its running mean (`SpikeGuard`);
+            the host then waits for the norm in every step.
     """
 
     context_by_option = False  # whether `generate` has arguments of its own that stand for a context
@@ -55,6 +58,7 @@ class FlowModule(pl.LightningModule):
         non_finite: str = "stop",
         lr_interval: str = "epoch",
         init_batches: int = 1,
+        spike_factor: float | None = None,
     ):
         super().__init__()
         if non_finite not in ("stop", "skip"):
@@ -67,6 +71,7 @@ class FlowModule(pl.LightningModule):
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.lr_interval, self.warmup_steps = lr_interval, warmup_steps
         self.non_finite, self.init_batches = non_finite, init_batches
+        self.spikes = None if spike_factor is None else SpikeGuard(spike_factor)
         self.ema = None if ema_decay is None else ExponentialMovingAverage(self, ema_decay)
         self.config: dict[str, Any] | None = None  # {"class_path", "init_args"} that builds this module again
         self.flow_initialized = False
@@ -112,6 +117,10 @@ class FlowModule(pl.LightningModule):
 
     def example_images(self) -> Tensor | None:
         """A picture (C, H, W) in [0, 1] for TensorBoard, drawn after every validation; None for none."""
+        return None
+
+    def example_sounds(self) -> tuple[dict[str, Tensor], int] | None:
+        """Sounds for TensorBoard, after every validation: name -> wave (n,), and samples a second; None for none."""
         return None
 
     # Steps
@@ -215,13 +224,15 @@ class FlowModule(pl.LightningModule):
             self.log("train/grad_norm", norm)
             if not scaled:
                 figures["the gradient norm"] = norm
-        if self.non_finite == "stop":
+        if self.spikes is not None and grads and self.spikes.is_spike(float(norm)):
+            self._void_update(optimizer)
+        elif self.non_finite == "stop":
             self._watch.watch(self.global_step, figures)
         elif not all(map(finite, stack_figures(figures).tolist())):
             self._void_update(optimizer)
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
             self.log("lr", float(optimizer.param_groups[0]["lr"]))
-            if self.non_finite == "skip":
+            if self.non_finite == "skip" or self.spikes is not None:
                 self.log("train/skipped_updates", float(self.skipped_updates))
 
     def _void_update(self, optimizer: torch.optim.Optimizer) -> None:
@@ -293,13 +304,16 @@ class FlowModule(pl.LightningModule):
             return
         self._seed("examples")
         try:
-            images = self.example_images()
+            images, sounds = self.example_images(), self.example_sounds()
         except (RuntimeError, ValueError) as error:  # a picture is not worth the run
             self.print(f"no example images after step {self.global_step}: {str(error).splitlines()[0]}")
             return
-        if images is not None:
-            for board in boards:
+        waves, rate = sounds or ({}, 0)
+        for board in boards:
+            if images is not None:
                 board.add_image("samples", images, self.global_step)
+            for name, wave in waves.items():
+                board.add_audio(name, wave, self.global_step, rate)
 
     # Checkpoints
 
@@ -311,6 +325,8 @@ class FlowModule(pl.LightningModule):
             "skipped_updates": self.skipped_updates,
             "seed": int(os.environ["PL_GLOBAL_SEED"]) if "PL_GLOBAL_SEED" in os.environ else None,
         }
+        if self.spikes is not None:
+            state["spikes"] = self.spikes.state_dict()
         if self.ema is not None:
             state["ema"] = self.ema.state_dict()
             checkpoint["state_dict"].update(self.ema.own_weights())
@@ -329,6 +345,8 @@ class FlowModule(pl.LightningModule):
         self.skipped_updates = int(state["skipped_updates"])
         if self.ema is not None and "ema" in state:
             self.ema.load_state_dict(state["ema"])
+        if self.spikes is not None and "spikes" in state:
+            self.spikes.load_state_dict(state["spikes"])
 
 
 def join(parts: tuple[Any, ...]) -> Any:
