@@ -15,6 +15,7 @@ from flowsuite.audio.clip_loading import load_clips
 from flowsuite.audio.clips import FileClips, PackedClips, peak_of
 from flowsuite.audio.features import PRESETS
 from flowsuite.audio.segments import SegmentSet
+from flowsuite.core.training.loader import FlowLoader
 from tests.audio.waves_made import samples, write, write_zip
 
 
@@ -38,6 +39,18 @@ def test_pieces_of_files_are_those_of_memory(tmp_path, form, preset):
             batches.append(SegmentSet(clips, PRESETS[preset], frames).__getitems__([4, 0, 2, 2]))
         assert torch.equal(batches[0].segment, batches[1].segment)
         assert torch.equal(batches[0].length, batches[1].length)
+
+
+def test_worker_processes_read_the_same(tmp_path):
+    found = files(tmp_path)
+    (tmp_path / "z").mkdir()
+    archive = write_zip(tmp_path, tmp_path / "z" / "a.zip")
+    found[1] = ClipFile("c1", archive, "c1.wav")
+    clips, _ = load_clips(found, ClipReader(22050), in_memory=0)
+    here, there = (list(FlowLoader(SegmentSet(clips, PRESETS["A0"]), 2, "val", num_workers=n)) for n in (0, 2))
+    assert len(here) == 3
+    for a, b in zip(here, there, strict=True):
+        assert torch.equal(a.segment, b.segment) and torch.equal(a.length, b.length)
 
 
 def test_what_cannot_be_sought_is_decoded_whole(tmp_path):
