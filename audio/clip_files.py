@@ -41,8 +41,9 @@ class ClipFile:
         """The bytes of a member of an archive; None for a file."""
         if self.member is None:
             return None
+        members = archive(self.path, os.getpid())
         try:
-            return archive(self.path, os.getpid()).read(self.member)
+            return members.read(self.member)
         except KeyError:
             raise FileNotFoundError(f"{self.label} not found") from None
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
