@@ -45,7 +45,7 @@ class RowAutoregressive(Transform):
         if context.mel.shape[2:] != x.shape[1:]:
             raise ValueError(f"expected a conditioner of {tuple(x.shape[1:])}, got {tuple(context.mel.shape[2:])}")
         valid = None if context.valid is None else context.valid[:, self.order]
-        return context.mel[:, :, self.order], valid
+        return context.mel.transpose(1, 2)[:, self.order].transpose(1, 2), valid
 
     def affine(self, x: Tensor, context: Conditioning) -> tuple[Tensor, Tensor]:
         """`(log_s, t)` of rows 1..height-1, (B, height - 1, width) each."""

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from flowsuite.audio.dilated_conv import dilated_conv2d
 from flowsuite.audio.gate import gate
+from flowsuite.audio.row_conv import row_conv
 from flowsuite.core.numerics import at_least_float32
 
 HEIGHT_CYCLES = {16: 1, 32: 3, 64: 5, 128: 7}  # height up to which dilations 1, 2, ..., 2^(cycle - 1) repeat
@@ -48,8 +47,8 @@ class RowWeights(NamedTuple):
 
 
 def pointwise(weight: Tensor, x: Tensor) -> Tensor:
-    """A 1x1 convolution as one matrix product: (O, C), (B, C, H, W) -> (B, O, H, W)."""
-    return torch.bmm(weight.expand(len(x), -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
+    """A 1x1 convolution as matrix products: (O, C), (B, R, C, W) -> (B, R, O, W)."""
+    return torch.bmm(weight.expand(x.shape[0] * x.shape[1], -1, -1), x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 class RowNet(nn.Module):
@@ -132,24 +131,21 @@ class RowNet(nn.Module):
         if mel.shape[1] != self.n_mels:
             raise ValueError(f"expected mel spectrograms of {self.n_mels} bands, got {mel.shape[1]}")
         weights = self.weights()
-        x = rows.unsqueeze(1)
+        x = rows.unsqueeze(2)
         ones = torch.ones_like(x) if columns is None else columns.expand_as(x).to(x.dtype)
-        image = torch.cat((x, ones), dim=1)
+        image = torch.cat((x, ones), dim=2)
         hidden = pointwise(weights.front, image)
-        condition = (pointwise(weights.condition, mel) + weights.condition_bias.view(-1, 1, 1)).chunk(len(self.convs), 1)
-        a = dilated_conv2d(self._padded(image, 0), weights.first, self.dilations[0])
+        condition = pointwise(weights.condition, mel.transpose(1, 2)) + weights.condition_bias.unsqueeze(-1)
+        conditions = condition.chunk(len(self.convs), dim=2)
+        a = row_conv(image, weights.first, self.dilations[0])
         total: Tensor | float = 0.0
         for layer, after in enumerate(weights.after):
             if layer:
-                a = dilated_conv2d(self._padded(hidden, layer), weights.convs[layer - 1], self.dilations[layer])
-            y = pointwise(after, gate(a.add_(condition[layer])))
-            total = total + at_least_float32(y[:, -2:])
+                a = row_conv(hidden, weights.convs[layer - 1], self.dilations[layer])
+            y = pointwise(after, gate(a + conditions[layer]))
+            total = total + at_least_float32(y[:, :, -2:])
             if layer < len(weights.residual_biases):
-                hidden = hidden + y[:, :-2] + weights.residual_biases[layer].view(-1, 1, 1)
+                hidden = hidden + y[:, :, :-2] + weights.residual_biases[layer].unsqueeze(-1)
                 hidden = hidden if columns is None else hidden * columns
-        log_s, t = (total + weights.out_bias.view(-1, 1, 1)).unbind(1)
+        log_s, t = (total + weights.out_bias.unsqueeze(-1)).unbind(2)
         return self.bounded(log_s), t
-
-    def _padded(self, image: Tensor, layer: int) -> Tensor:
-        over_rows, over_columns = self.dilations[layer]
-        return F.pad(image, (over_columns, over_columns, 2 * over_rows, 0))

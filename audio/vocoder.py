@@ -114,7 +114,7 @@ class Vocoder(Flow):
         if x.shape[1] < 1:
             raise ValueError("expected clips of at least 1 sample, got 0")
         condition = self.condition(mels, x.shape[1])
-        rows = squeeze(at_least_float32(x), self.height)
+        rows = squeeze(at_least_float32(x), self.height).contiguous()
         if condition.valid is not None:
             rows = rows * condition.valid
         z, ladj = self.transform(rows, condition)
@@ -139,8 +139,12 @@ class Vocoder(Flow):
         if lengths is None and n % self.height:
             lengths = torch.full((len(up),), n, device=up.device)
         if lengths is None:
-            return Conditioning(squeeze(up[..., :n], self.height))
+            return Conditioning(self._squeezed(up[..., :n]))
         width = -(-n // self.height)
         up = torch.nn.functional.pad(up[..., : width * self.height], (0, max(0, width * self.height - up.shape[2])))
         valid = sample_mask(lengths // per_column * per_column, n, self.height)
-        return Conditioning(squeeze(up, self.height), valid)
+        return Conditioning(self._squeezed(up), valid)
+
+    def _squeezed(self, up: Tensor) -> Tensor:
+        """(B, n_mels, n) -> (B, n_mels, height, width), in memory row by row: layers take whole rows of it."""
+        return squeeze(up, self.height).transpose(1, 2).contiguous().transpose(1, 2)
