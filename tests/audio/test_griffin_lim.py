@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torchaudio.functional import mu_law_decoding, mu_law_encoding
@@ -37,7 +39,8 @@ def test_the_mel_of_the_copy_is_the_mel(name):
     copy = mel_griffin_lim(mel, spec, 8000)
     assert copy.shape == wave.shape and copy.dtype == torch.float32
     scale = 11.5 if spec.unit_range else 1.0
-    assert (MelSpectrogram(spec)(copy) - mel).abs().mean() * scale < 0.35
+    as_loud = MelSpectrogram(replace(spec, peak=None))(copy)
+    assert (as_loud - mel).abs().mean() * scale < 0.3
     assert torch.equal(copy, mel_griffin_lim(mel, spec, 8000))
     assert not torch.equal(copy, mel_griffin_lim(mel, spec, 8000, seed=1))
 
