@@ -21,7 +21,8 @@ class NormedWeights:
 
     def __init__(self, state_dict: Mapping[str, Tensor]):
         self.weights = {
-            name.removeprefix("_orig_mod.").removeprefix("module."): torch.as_tensor(w) for name, w in state_dict.items()
+            name.removeprefix("_orig_mod.").removeprefix("module."): torch.as_tensor(w)
+            for name, w in state_dict.items()
         }
         self.used: set[str] = set()
 
@@ -42,7 +43,11 @@ class NormedWeights:
                 return self.take(f"{name}.{gain}"), self.take(f"{name}.{direction}"), self.take(f"{name}.bias")
         weight = self.take(f"{name}.weight")
         gain = norm_per_filter(weight)
-        return gain, torch.where(gain > 0, weight, 1.0), self.take(f"{name}.bias")  # a filter of zeros needs a direction
+        return (
+            gain,
+            torch.where(gain > 0, weight, 1.0),
+            self.take(f"{name}.bias"),
+        )  # a filter of zeros needs a direction
 
     def check_all_used(self, who: str, ignored: Iterable[str] = ()) -> None:
         left = sorted(set(self.weights) - self.used - set(ignored))
