@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
 from flowsuite.audio.gate import gate
+from flowsuite.audio.normed_conv import NormedConv2d
 from flowsuite.audio.row_conv import row_conv
-from flowsuite.core.numerics import at_least_float32
+from flowsuite.core.numerics import at_least_float32, autocast_off
 
 HEIGHT_CYCLES = {16: 1, 32: 3, 64: 5, 128: 7}  # height up to which dilations 1, 2, ..., 2^(cycle - 1) repeat
 
@@ -75,42 +75,46 @@ class RowNet(nn.Module):
             raise ValueError(f"scale_bound must be positive, got {scale_bound}")
         self.channels, self.n_mels, self.scale_bound = channels, n_mels, scale_bound
         self.dilations = [(d, 2**layer) for layer, d in enumerate(dilations)]
-        self.front = weight_norm(nn.Conv2d(1, channels, 1))
-        self.convs = nn.ModuleList(weight_norm(nn.Conv2d(channels, 2 * channels, 3)) for _ in dilations)
-        self.condition = weight_norm(nn.Conv2d(n_mels, 2 * channels * layers, 1))
-        self.residuals = nn.ModuleList(weight_norm(nn.Conv2d(channels, channels, 1)) for _ in dilations[1:])
-        self.skips = nn.ModuleList(weight_norm(nn.Conv2d(channels, channels, 1)) for _ in dilations)
+        self.front = NormedConv2d(1, channels, 1)
+        self.convs = nn.ModuleList(NormedConv2d(channels, 2 * channels, 3) for _ in dilations)
+        self.condition = NormedConv2d(n_mels, 2 * channels * layers, 1)
+        self.residuals = nn.ModuleList(NormedConv2d(channels, channels, 1) for _ in dilations[1:])
+        self.skips = nn.ModuleList(NormedConv2d(channels, channels, 1) for _ in dilations)
         self.out = nn.Conv2d(channels, 2, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     @property
     def receptive_rows(self) -> int:
-        """Rows above that reach an output: `1 + 2 * sum of the dilations`."""
+        """Rows above that can reach an output: `1 + 2 * sum of the dilations`."""
         return 1 + 2 * sum(d for d, _ in self.dilations)
 
     def check_height(self, height: int) -> None:
-        """Warns when the first rows cannot reach the last ones."""
-        if self.receptive_rows < height:
+        """Warns when the first of `height` rows cannot reach the last one, `height - 1` below it."""
+        if self.receptive_rows < height - 1:
             warnings.warn(
                 f"the dilations {[d for d, _ in self.dilations]} reach {self.receptive_rows} rows, fewer than the "
-                f"height {height}: early rows are invisible to the last ones",
+                f"{height - 1} above the last one: it cannot see the first",
                 stacklevel=3,
             )
 
     def weights(self) -> RowWeights:
-        """Everything that depends on the parameters alone."""
-        front = torch.cat((self.front.weight.flatten(1), self.front.bias[:, None]), dim=1)
-        kernels = [conv.weight for conv in self.convs]
+        """Everything that depends on the parameters alone, in their precision also under autocast."""
+        with autocast_off(self.out.weight):
+            return self._weights()
+
+    def _weights(self) -> RowWeights:
+        front = torch.cat((self.front.normed.flatten(1), self.front.bias[:, None]), dim=1)
+        kernels = [conv.normed for conv in self.convs]
         bias = torch.cat([conv.bias for conv in self.convs]) + self.condition.bias
         out = self.out.weight.flatten(1)
-        skips = [out @ skip.weight.flatten(1) for skip in self.skips]
-        residuals = [residual.weight.flatten(1) for residual in self.residuals]
+        skips = [out @ skip.normed.flatten(1) for skip in self.skips]
+        residuals = [residual.normed.flatten(1) for residual in self.residuals]
         return RowWeights(
             front,
             torch.einsum("ocij,cx->oxij", kernels[0], front),
             kernels[1:],
-            self.condition.weight.flatten(1),
+            self.condition.normed.flatten(1),
             bias,
             [torch.cat(pair) for pair in zip(residuals, skips[:-1], strict=True)] + skips[-1:],
             [residual.bias for residual in self.residuals],

@@ -35,12 +35,12 @@ class Layer(nn.Module):
         part = slice(2 * channels * index, 2 * channels * (index + 1))
         own = net.convs[index]
         self.padding = (over_columns, over_columns, 2 * over_rows, 0)
-        self.conv = conv(own.weight, own.bias, dilation=(over_rows, over_columns))
-        self.condition = conv(net.condition.weight[part], net.condition.bias[part])
+        self.conv = conv(own.normed, own.bias, dilation=(over_rows, over_columns))
+        self.condition = conv(net.condition.normed[part], net.condition.bias[part])
         last = index + 1 == len(net.convs)
         residual = net.skips[index] if last else net.residuals[index]  # the last residual is computed and not used
         both = [
-            torch.cat(pair) for pair in zip(*((m.weight, m.bias) for m in (residual, net.skips[index])), strict=True)
+            torch.cat(pair) for pair in zip(*((m.normed, m.bias) for m in (residual, net.skips[index])), strict=True)
         ]
         self.out = conv(*both)
 
@@ -59,7 +59,7 @@ class Net(nn.Module):
 
     def __init__(self, net: RowNet):
         super().__init__()
-        self.front = conv(net.front.weight, net.front.bias)
+        self.front = conv(net.front.normed, net.front.bias)
         self.layers = nn.ModuleList(Layer(net, index) for index in range(len(net.convs)))
         self.out = conv(net.out.weight, net.out.bias, normed=False)
 
