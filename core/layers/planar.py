@@ -66,7 +66,7 @@ class Planar(AmortizedTransform):
 
     def slope(self, t: Tensor) -> Tensor:
         """`h'(t)`."""
-        return sech2(t) if self.activation == "tanh" else torch.where(t < 0, self.negative_slope, 1.0).to(t.dtype)
+        return sech2(t) if self.activation == "tanh" else 1 - (1 - self.negative_slope) * (t < 0).to(t.dtype)
 
     def solve(self, m: Tensor, s: Tensor) -> Tensor:
         """The root `t` of `t + m h(t) = s`."""
