@@ -76,7 +76,7 @@ def _posterior(kind: str, weights: dict[str, Tensor], rows: Tensor, options: dic
 
 
 def convert_iaf(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> Converted:
-    """The inverse autoregressive posterior over standard noise: `iaf.<k>.<in, hidden, mean, gate>.<weight, bias, mask>`.
+    """The inverse autoregressive posterior over standard noise: `iaf.<k>.<in|hidden|mean|gate>.<weight|bias|mask>`.
 
     Its weights are (in, out). What its masks remove is written as 0, for ours, made of degrees, remove less in hidden
     layers: an odd unit there may see the even one before it. The context is the one that is added to the hidden layer.
