@@ -80,11 +80,24 @@ class AmortizedTransform(Transform):
             return self.pull(z, **params)
 
 
+def layers_of(*params: Tensor) -> list[tuple[Tensor, ...]]:
+    """Parameters (1 or B, K, ...) of K layers, layer by layer: (...) where examples share them, (B, ...) else."""
+    split = (p[0].unbind(0) if len(p) == 1 else p.unbind(1) for p in params)
+    return list(zip(*split, strict=True))
+
+
 def dot(z: Tensor, w: Tensor) -> Tensor:
-    """`w . z` in every row: (..., B, D) with (1 or B, D) -> (..., B)."""
-    return z @ w[0] if len(w) == 1 else (z * w).sum(-1)
+    """`w . z` in every row: (..., B, D) with (D,) or (B, D) -> (..., B)."""
+    return z @ w if w.ndim == 1 else (z * w).sum(-1)
+
+
+def add_multiple(z: Tensor, factor: Tensor, u: Tensor, sign: int = 1) -> Tensor:
+    """`z + sign * factor u` in every row: (..., B, D), (..., B) and (D,) or (B, D)."""
+    if u.ndim == 1 and z.ndim == 2:
+        return torch.addr(z, factor, u, alpha=sign)
+    return torch.addcmul(z, factor.unsqueeze(-1), u, value=sign)
 
 
 def apply_matrix(matrix: Tensor, z: Tensor) -> Tensor:
-    """`A z` in every row: (1 or B, M, D) with (..., B, D) -> (..., B, M)."""
-    return z @ matrix[0].T if len(matrix) == 1 else torch.einsum("bmd,...bd->...bm", matrix, z)
+    """`A z` in every row: (M, D) or (B, M, D) with (..., B, D) -> (..., B, M)."""
+    return z @ matrix.T if matrix.ndim == 2 else torch.einsum("bmd,...bd->...bm", matrix, z)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowsuite.core.layers.amortized import AmortizedTransform, dot
+from flowsuite.core.layers.amortized import AmortizedTransform, add_multiple, dot, layers_of
 from flowsuite.core.layers.tanh_root import sech2, solve_tanh
 
 
@@ -75,19 +75,18 @@ class Planar(AmortizedTransform):
     def push(self, z, u, w, b):
         u, m = constrained(u, w)
         ts = []
-        for u_k, w_k, b_k in zip(u.unbind(1), w.unbind(1), b.unbind(1), strict=True):
+        for u_k, w_k, b_k in layers_of(u, w, b):
             t = dot(z, w_k) + b_k
-            z = torch.addcmul(z, u_k, self.h(t).unsqueeze(-1))
+            z = add_multiple(z, self.h(t), u_k)
             ts.append(t)
         return z, self.log_det(m, torch.stack(ts, -1))
 
     def pull(self, z, u, w, b):
         u, m = constrained(u, w)
         ts = []
-        layers = zip(*(p.unbind(1) for p in (u, w, b, m)), strict=True)
-        for u_k, w_k, b_k, m_k in reversed(list(layers)):
+        for u_k, w_k, b_k, m_k in reversed(layers_of(u, w, b, m)):
             t = self.solve(m_k, dot(z, w_k) + b_k)
-            z = torch.addcmul(z, u_k, self.h(t).unsqueeze(-1), value=-1)
+            z = add_multiple(z, self.h(t), u_k, -1)
             ts.append(t)
         return z, -self.log_det(m, torch.stack(ts[::-1], -1))
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flowsuite.core.layers.amortized import AmortizedTransform
+from flowsuite.core.layers.amortized import AmortizedTransform, layers_of
 
 SOFTPLUS_ONE = math.log(math.expm1(1.0))  # softplus of this is 1
 
@@ -50,7 +50,7 @@ class Radial(AmortizedTransform):
     def push(self, z, centre, raw_alpha, raw_beta):
         alpha, beta = constrained(raw_alpha, raw_beta)
         radii = []
-        for centre_k, alpha_k, beta_k in zip(centre.unbind(1), alpha.unbind(1), beta.unbind(1), strict=True):
+        for centre_k, alpha_k, beta_k in layers_of(centre, alpha, beta):
             difference = z - centre_k
             r = length(difference)
             z = torch.addcmul(z, difference, (beta_k / (alpha_k + r)).unsqueeze(-1))
@@ -60,8 +60,7 @@ class Radial(AmortizedTransform):
     def pull(self, z, centre, raw_alpha, raw_beta):
         alpha, beta = constrained(raw_alpha, raw_beta)
         radii = []
-        layers = zip(centre.unbind(1), alpha.unbind(1), beta.unbind(1), strict=True)
-        for centre_k, alpha_k, beta_k in reversed(list(layers)):
+        for centre_k, alpha_k, beta_k in reversed(layers_of(centre, alpha, beta)):
             difference = z - centre_k
             r = inner_radius(alpha_k, beta_k, length(difference))
             z = centre_k + difference / (1 + beta_k / (alpha_k + r)).unsqueeze(-1)
@@ -82,8 +81,8 @@ def constrained(raw_alpha: Tensor, raw_beta: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def length(x: Tensor) -> Tensor:
-    """`|x|` of every row with gradient 0 at 0 (`torch.norm` over an axis of size 1 does not compile in torch 2.12)."""
-    return x.square().sum(-1).clamp_min(torch.finfo(x.dtype).tiny).sqrt()
+    """`|x|` of every row, gradient 0 at 0; torch 2.12 cannot compile the norm over an axis of size 1."""
+    return x.squeeze(-1).abs() if x.shape[-1] == 1 else torch.linalg.vector_norm(x, dim=-1)
 
 
 def inner_radius(alpha: Tensor, beta: Tensor, outer: Tensor) -> Tensor:

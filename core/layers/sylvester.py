@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from flowsuite.core.layers.amortized import AmortizedTransform, apply_matrix, dot
+from flowsuite.core.layers.amortized import AmortizedTransform, add_multiple, apply_matrix, dot, layers_of
 from flowsuite.core.layers.tanh_root import sech2, solve_tanh
+
+Turn = Callable[[Tensor], Tensor]
 
 
 class Sylvester(AmortizedTransform):
@@ -80,38 +85,33 @@ class Sylvester(AmortizedTransform):
         if q is not None:
             q = orthonormal(q)
             r1, r2 = q @ r1, r2 @ q.mT
+        turns = self.rotations(v)
         ts = []
-        for k in range(self.n_layers):
-            inside = z if q is not None else self.rotate(k, z, v)
-            t = apply_matrix(r2[:, k], inside) + b[:, k]
-            move = apply_matrix(r1[:, k], torch.tanh(t))
-            z = z + (move if q is not None else self.rotate_back(k, move, v))
+        for (r1_k, r2_k, b_k), (turn, turn_back) in zip(layers_of(r1, r2, b), turns, strict=True):
+            t = apply_matrix(r2_k, turn(z)) + b_k
+            z = z + turn_back(apply_matrix(r1_k, torch.tanh(t)))
             ts.append(t)
         return z, self.log_det(diag1, diag2, torch.stack(ts, -2))
 
     def pull(self, z, r, diag1, diag2, b, q=None, v=None):
         r1, r2 = triangles(r, diag1, diag2)
-        q = None if q is None else orthonormal(q)
+        turns = self.rotations(v) if q is None else columns_of(orthonormal(q))
         ts = []
-        for k in reversed(range(self.n_layers)):
-            inside = self.rotate(k, z, v) if q is None else apply_matrix(q[:, k].mT, z)
-            t = solve_triangular(r1[:, k], r2[:, k], b[:, k], inside)
-            move = apply_matrix(r1[:, k], torch.tanh(t))
-            z = z - (self.rotate_back(k, move, v) if q is None else apply_matrix(q[:, k], move))
+        layers = zip(layers_of(r1, r2, b), turns, strict=True)
+        for (r1_k, r2_k, b_k), (turn, turn_back) in reversed(list(layers)):
+            t = solve_triangular(r1_k, r2_k, b_k, turn(z))
+            z = z - turn_back(apply_matrix(r1_k, torch.tanh(t)))
             ts.append(t)
         return z, -self.log_det(diag1, diag2, torch.stack(ts[::-1], -2))
 
-    def rotate(self, k: int, z: Tensor, v: Tensor | None) -> Tensor:
-        """`Q^T z` of layer k where Q is square."""
-        if v is not None:
-            return reflect(z, v[:, k].unbind(1))
-        return z.flip(-1) if k % 2 else z
-
-    def rotate_back(self, k: int, z: Tensor, v: Tensor | None) -> Tensor:
-        """`Q z` of layer k where Q is square."""
-        if v is not None:
-            return reflect(z, v[:, k].flip(1).unbind(1))
-        return z.flip(-1) if k % 2 else z
+    def rotations(self, v: Tensor | None) -> list[tuple[Turn, Turn]]:
+        """`z -> Q^T z` and `z -> Q z` of each layer; the identity where Q is within R1 and R2 already."""
+        if self.kind == "householder":
+            reflections = [layers_of(v[:, k]) for k in range(self.n_layers)]
+            return [(partial(reflect, vs=vs), partial(reflect, vs=vs[::-1])) for vs in reflections]
+        if self.kind == "triangular":
+            return [(flip, flip) if k % 2 else (same, same) for k in range(self.n_layers)]
+        return [(same, same)] * self.n_layers
 
     def log_det(self, diag1: Tensor, diag2: Tensor, t: Tensor) -> Tensor:
         """(1 or B, K, M), (1 or B, K, M) and (..., B, K, M) -> (..., B)."""
@@ -130,11 +130,24 @@ def orthonormal(raw: Tensor) -> Tensor:
     return q * torch.where(diagonal < 0, -1.0, 1.0).to(q.dtype).unsqueeze(-2)
 
 
-def reflect(z: Tensor, vs: tuple[Tensor, ...]) -> Tensor:
-    """`z - 2 v (v.z) / |v|^2` for one v (1 or B, D) after another."""
-    for v in vs:
+def same(z: Tensor) -> Tensor:
+    return z
+
+
+def flip(z: Tensor) -> Tensor:
+    return z.flip(-1)
+
+
+def columns_of(q: Tensor) -> list[tuple[Turn, Turn]]:
+    """`z -> Q^T z` and `v -> Q v` of each of the layers' Q (1 or B, K, D, M)."""
+    return [(partial(apply_matrix, q_k.mT), partial(apply_matrix, q_k)) for (q_k,) in layers_of(q)]
+
+
+def reflect(z: Tensor, vs: list[tuple[Tensor]]) -> Tensor:
+    """`z - 2 v (v.z) / |v|^2` for one v, (D,) or (B, D), after another."""
+    for (v,) in vs:
         unit = v / v.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)
-        z = torch.addcmul(z, unit, dot(z, unit).unsqueeze(-1), value=-2)
+        z = add_multiple(z, dot(z, unit), unit, -2)
     return z
 
 
@@ -144,18 +157,15 @@ def solve_triangular(r1: Tensor, r2: Tensor, b: Tensor, outer: Tensor) -> Tensor
     With everything above component i known, `t_i + r1_ii r2_ii tanh(t_i) = b_i + sum_(j>i) r2_ij v_j + r2_ii s` with
     `s = v'_i - sum_(j>i) r1_ij tanh(t_j)`, and `v_i = s - r1_ii tanh(t_i)`.
     """
-    size = outer.shape[-1]
     ts: list[Tensor] = []
     vs: list[Tensor] = []
-    hs: list[Tensor] = []
-    for i in reversed(range(size)):
-        s, c = outer[..., i], b[:, i]
+    for i in reversed(range(outer.shape[-1])):
+        s, c = outer[..., i], b[..., i]
         if vs:
-            s = s - dot(torch.stack(hs[::-1], -1), r1[:, i, i + 1 :])
-            c = c + dot(torch.stack(vs[::-1], -1), r2[:, i, i + 1 :])
-        t = solve_tanh(r1[:, i, i] * r2[:, i, i], c + r2[:, i, i] * s)
-        h = torch.tanh(t)
+            s = s - dot(torch.tanh(torch.stack(ts[::-1], -1)), r1[..., i, i + 1 :])
+            c = c + dot(torch.stack(vs[::-1], -1), r2[..., i, i + 1 :])
+        r1_i, r2_i = r1[..., i, i], r2[..., i, i]
+        t = solve_tanh(r1_i * r2_i, c + r2_i * s)
         ts.append(t)
-        hs.append(h)
-        vs.append(s - r1[:, i, i] * h)
+        vs.append(s - r1_i * torch.tanh(t))
     return torch.stack(ts[::-1], -1)

@@ -137,3 +137,15 @@ FAMILIES: dict[str, Callable[..., list[Transform]]] = {
     "affine": affine,
     "spline": spline,
 }
+
+DEFAULT_LAYERS = {
+    "planar": 32,
+    "radial": 32,
+    "orthogonal": 8,
+    "householder": 8,
+    "triangular": 8,
+    "iaf": 8,
+    "nice": 8,
+    "affine": 8,
+    "spline": 4,
+}
