@@ -15,7 +15,7 @@ COLLAPSED = 1e-5  # of the larger of 1 and the mean: a few hundred steps of floa
 
 def describe(point: Tensor) -> str:
     """A point in a few words."""
-    shown = ", ".join(f"{v:.4g}" for v in point.tolist()[:4])
+    shown = ", ".join(f"{v:.4g}" for v in point.detach().tolist()[:4])
     return f"[{shown}{', ...' if len(point) > 4 else ''}]"
 
 
@@ -30,8 +30,8 @@ def check_values(log_p: Tensor, z: Tensor, when: str) -> None:
     if bad.any():
         first = int(bad.nonzero()[0])
         raise ValueError(
-            f"log_density is {float(log_p[first])} at z = {describe(z[first])}, and not finite at {int(bad.sum())} of "
-            f"{len(z)} points ({when}): expected a finite number everywhere; write walls as steep slopes"
+            f"log_density is {log_p.detach()[first]:g} at z = {describe(z[first])}, and not finite at "
+            f"{int(bad.sum())} of {len(z)} points ({when}): expected a finite number everywhere; write walls as steep slopes"
         )
 
 
@@ -68,9 +68,10 @@ def flat_directions(log_density: LogDensity, z: Tensor) -> list[tuple[int, float
             for distance in (NEAR, FAR):
                 moved = z.clone()
                 moved[:, i] = mean[i] + sign * distance * (std[i] + (z[:, i] - mean[i]).abs())
-                values.append(log_density(moved).double().nan_to_num(nan=-math.inf))
-            fall = (values[0] - values[1]).nan_to_num(nan=math.inf)
-            falls.append(float(fall.median()))
+                values.append(log_density(moved).double())
+            fall = values[0] - values[1]
+            # NaN: one of them is, or both are -inf
+            falls.append(float(torch.where(fall.isnan(), math.inf, fall).median()))
         if min(falls) < math.log(FAR / NEAR):
             found.append((i, min(falls)))
     return found

@@ -39,6 +39,7 @@ def sampled_loss(
     estimator: str = "reparameterized",
     beta: float = 1.0,
     context: Tensor | None = None,
+    bounds: int = 1,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A loss whose gradient moves the posterior towards an unnormalised density, from n of its own samples.
@@ -57,16 +58,20 @@ def sampled_loss(
         estimator: of these.
         beta: multiplies `log p` (joint annealing).
         context: (B, C), for an amortised posterior.
+        bounds: without a context, of how many bounds of n samples each the loss is the mean.
 
     Returns:
-        loss (), samples z, and their `log p - log q`, detached and not annealed.
+        loss (), samples z, and their `log p - log q`, detached and not annealed: (n, D), (n,), or with a context or
+        several bounds (n, B, D), (n, B).
     """
     if estimator not in ESTIMATORS:
         raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+    draw = _Draw(flow, log_density, n, context, bounds, generator)
     if estimator == "forward":
-        return _forward_loss(flow, log_density, n, beta, context, generator)
-    z, log_q = flow.rsample_and_log_prob(n, context, generator)
-    log_p = log_density(z)
+        with torch.no_grad():
+            z, log_q, log_p = draw()
+        return forward_kl(draw.score(z), beta * log_p - log_q), z, log_p - log_q
+    z, log_q, log_p = draw()
     log_weights = (log_p - log_q).detach()
     if estimator in ("stl", "dreg"):
         log_q = stopped_log_prob(flow, z, context)
@@ -77,14 +82,30 @@ def sampled_loss(
     return free_energy(log_q, log_p, beta), z, log_weights
 
 
-def _forward_loss(flow, log_density, n, beta, context, generator):
-    with torch.no_grad():
-        z, log_q = flow.rsample_and_log_prob(n, context, generator)
-        log_p = log_density(z)
-    rows = z.flatten(0, -2)
-    repeated = None if context is None else context.repeat(n, 1)
-    scored = flow.log_prob(rows, repeated).view(z.shape[:-1])
-    return forward_kl(scored, beta * log_p - log_q), z, log_p - log_q
+class _Draw:
+    """Samples of a posterior and both densities there: (n, D), (n,), (n,), or with B columns (n, B, D), (n, B), (n, B).
+
+    A column is a row of the context, or without one a bound of its own.
+    """
+
+    def __init__(self, flow, log_density, n, context, bounds, generator):
+        if bounds < 1 or (bounds > 1 and context is not None):
+            raise ValueError(f"bounds must be at least 1, and 1 with a context, got {bounds}")
+        self.flow, self.log_density, self.n, self.bounds = flow, log_density, n, bounds
+        self.context, self.generator = context, generator
+
+    def __call__(self) -> tuple[Tensor, Tensor, Tensor]:
+        if self.bounds == 1:
+            z, log_q = self.flow.rsample_and_log_prob(self.n, self.context, self.generator)
+            return z, log_q, self.log_density(z)
+        z, log_q = self.flow.rsample_and_log_prob(self.n * self.bounds, None, self.generator)
+        z = z.unflatten(0, (self.n, self.bounds))
+        return z, log_q.view(z.shape[:-1]), self.log_density(z.flatten(0, 1)).view(z.shape[:-1])
+
+    def score(self, z: Tensor) -> Tensor:
+        """`log q(z)` by the inverse, differentiable in the parameters."""
+        context = None if self.context is None else self.context.repeat(self.n, 1)
+        return self.flow.log_prob(z.flatten(0, -2), context).view(z.shape[:-1])
 
 
 @torch.no_grad()

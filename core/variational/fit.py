@@ -49,6 +49,7 @@ def fit_posterior(
     lr: float = 3e-3,
     anneal_steps: int = 0,
     estimator: str = "reparameterized",
+    importance_samples: int = 8,
     samples: int = 10_000,
     window: Sequence[float] | None = None,
     seed: int | None = None,
@@ -73,6 +74,7 @@ def fit_posterior(
         lr: the highest learning rate.
         anneal_steps: t at which beta reaches 1; 0 for no annealing.
         estimator: of the gradient, see `sampled_loss`.
+        importance_samples: of each bound, for "iwae" and "dreg": a step takes `batch_size / importance_samples` bounds.
         samples: fresh ones for the report.
         window: (left, right, bottom, top) that the divergences of the report are integrals over, in two dimensions;
             None for the density's own `support`, or the surroundings of the samples.
@@ -87,7 +89,8 @@ def fit_posterior(
     Warns: where the density seems improper, the samples still spread, the posterior has collapsed to a point or its
         Pareto k is above 0.7; `report.warnings` has the same lines.
     """
-    for name, value in (("dim", dim), ("steps", steps), ("batch_size", batch_size), ("samples", samples)):
+    counts = {"dim": dim, "steps": steps, "batch_size": batch_size, "samples": samples}
+    for name, value in {**counts, "importance_samples": importance_samples}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     if not 0 < lr < math.inf or anneal_steps < 0:
@@ -103,7 +106,10 @@ def fit_posterior(
     flat = checks.flat_directions(log_density, start)
     noted = [checks.tail_warning(flat)] if flat else []
     begin = time.perf_counter()
-    fit = _Fit(flow, log_density, steps, batch_size, lr, anneal_steps, estimator, generator)
+    draws = batch_size, 1
+    if estimator in ("iwae", "dreg"):
+        draws = importance_samples, max(1, batch_size // importance_samples)
+    fit = _Fit(flow, log_density, steps, draws, lr, anneal_steps, estimator, generator)
     with _bar(steps if progress else 0) as advance:
         fit.run(advance)
     window = getattr(log_density, "support", None) if window is None else window
@@ -137,8 +143,9 @@ def _prepare(flow: str | Posterior, dim: int, n_layers: int | None, seed: int | 
 class _Fit:
     """The steps of a fit. Figures stay on the device between one look at them and the next."""
 
-    def __init__(self, flow, log_density, steps, batch_size, lr, anneal_steps, estimator, generator):
-        self.flow, self.log_density, self.steps, self.batch_size = flow, log_density, steps, batch_size
+    def __init__(self, flow, log_density, steps, draws, lr, anneal_steps, estimator, generator):
+        self.flow, self.log_density, self.steps = flow, log_density, steps
+        self.n, self.bounds = draws
         self.anneal_steps, self.estimator, self.generator = anneal_steps, estimator, generator
         self.parameters = [p for p in flow.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr, fused=True)
@@ -155,7 +162,13 @@ class _Fit:
         safe = self._snapshot()
         for step in range(1, self.steps + 1):
             loss, z, _ = sampled_loss(
-                self.flow, self.log_density, self.batch_size, self.estimator, self.beta(step), generator=self.generator
+                self.flow,
+                self.log_density,
+                self.n,
+                self.estimator,
+                self.beta(step),
+                bounds=self.bounds,
+                generator=self.generator,
             )
             self.optimizer.zero_grad()
             loss.backward()
@@ -164,7 +177,7 @@ class _Fit:
             self.schedule.step()
             losses.append(loss.detach())
             if step % self.every == 0 or step == self.steps:
-                self._look(step, torch.stack(losses), z.detach(), safe)
+                self._look(step, torch.stack(losses), z.detach().flatten(0, -2), safe)
                 advance(len(losses), f"ELBO {self.history[-1][1]:.3f}")
                 safe, losses = self._snapshot(), []
         self.flow.eval()
@@ -191,7 +204,7 @@ class _Fit:
         when = f"between steps {step - taken} and {step}"
         with torch.no_grad():
             for _ in range(10):
-                z = self.flow.rsample(self.batch_size, generator=self.generator)
+                z = self.flow.rsample(self.n * self.bounds, generator=self.generator)
                 checks.check_values(self.log_density(z), z, when)
         raise RuntimeError(f"the loss is not finite {when}, though the density is: the learning rate may be too high")
 

@@ -13,7 +13,7 @@ from flowsuite.core.variational.diagnostics import GOOD_K, effective_sample_size
 from flowsuite.core.variational.posterior import Posterior
 from flowsuite.core.variational.quadrature import divergences
 
-GRID_POINTS = 160_000  # of the quadrature
+GRID_POINTS = 90_000  # of the quadrature
 
 
 @dataclass

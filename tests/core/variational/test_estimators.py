@@ -115,6 +115,20 @@ def test_dreg_has_the_value_and_the_expected_gradient_of_iwae():
     assert (doubly.var(0) < plain.var(0)).all()
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_several_bounds_are_the_mean_of_each(estimator):
+    torch.manual_seed(0)
+    flow = Posterior(2, "planar", 2).double()
+    loss, z, log_w = sampled_loss(flow, log_normal_density, 4, estimator, bounds=3, generator=seeded())
+    assert z.shape == (4, 3, 2) and log_w.shape == (4, 3)
+    if estimator in ("iwae", "dreg"):
+        torch.testing.assert_close(loss.detach(), -importance_weighted_bound(log_w).mean())
+    (grad,) = torch.autograd.grad(loss, flow.layers[1].w)
+    assert grad.isfinite().all() and grad.any()
+    with pytest.raises(ValueError, match="bounds"):
+        sampled_loss(flow, log_normal_density, 4, estimator, bounds=0)
+
+
 def test_dreg_leaves_the_gradient_of_the_model_alone():
     flow, shift = gaussian(0.0, 0.3), torch.tensor(0.2, dtype=DOUBLE, requires_grad=True)
 
