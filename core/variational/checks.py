@@ -31,7 +31,7 @@ def check_values(log_p: Tensor, z: Tensor, when: str) -> None:
         first = int(bad.nonzero()[0])
         raise ValueError(
             f"log_density is {log_p.detach()[first]:g} at z = {describe(z[first])}, and not finite at "
-            f"{int(bad.sum())} of {len(z)} points ({when}): expected a finite number everywhere; write walls as steep slopes"
+            f"{int(bad.sum())} of {len(z)} points ({when}): expected a finite number everywhere, walls as steep slopes"
         )
 
 
