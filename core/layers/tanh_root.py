@@ -39,7 +39,7 @@ def _newton(m: Tensor, s: Tensor) -> Tensor:
     for step in range(1, MAX_STEPS + 1):
         move = (t + m * torch.tanh(t) - size) / (1 + m * sech2(t))
         t = t - move
-        # NaN and infinity count as settled: they stay what they are.
+        # NaN, which infinity becomes too, counts as settled.
         if step % CHECK_EVERY == 0 and not (move.abs() > tolerance * t.abs().clamp_min(tolerance)).any():
             break
     return torch.copysign(t, s)

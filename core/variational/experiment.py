@@ -131,8 +131,8 @@ def show(rows: list[dict[str, object]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="fitted posteriors, nats")
-    for name in ("target", "kind", "K", "parameters", "KL(q||p)", "KL(p||q)", "ESS %", "Pareto k", "seconds"):
+    table = Table(title="fitted posteriors, KL in nats")
+    for name in ("target", "kind", "K", "size", "KL(q||p)", "KL(p||q)", "ESS %", "k", "s"):
         table.add_column(name, justify="left" if name in ("target", "kind") else "right")
     for row in rows:
         kls = [f"{row[name]:.4f}" if row[name] is not None else "-" for name in ("reverse_kl", "forward_kl")]

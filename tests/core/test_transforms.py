@@ -45,6 +45,7 @@ from flowsuite.core.nets.mlp_field import MLPField
 from flowsuite.core.neural_ode import NeuralODE
 from flowsuite.core.ode import FixedGrid
 from flowsuite.core.transform import Compose, Inverse, Transform
+from flowsuite.core.variational import Posterior
 from flowsuite.images.ffjord import ImageFFJORD
 from flowsuite.images.glow import Glow
 from flowsuite.images.nice import NICE
@@ -290,6 +291,16 @@ CASES = [
     Case("iaf-gated", lambda: InverseAutoregressive(4, 12), (4,)),
     Case("iaf-gated-context", lambda: InverseAutoregressive(4, 12, context_features=3), (4,), (3,)),
     Case("iaf-gated-one-layer", lambda: InverseAutoregressive(3, 12, 0, 2), (3,), (2,), compiled=False),
+    Case(
+        "posterior-planar", lambda: Posterior(3, "planar", 3, context_features=2).transform, (3,), (2,), compiled=False
+    ),
+    Case(
+        "posterior-spline",
+        lambda: Posterior(3, "spline", 2, options={"hidden_features": 8}).transform,
+        (3,),
+        compiled=False,
+    ),
+    Case("posterior-nice", lambda: Posterior(3, "nice", 2, context_features=2).transform, (3,), (2,), compiled=False),
     Case("maf-elu-residual", lambda: MaskedAutoregressive(MADE(4, 2, 12, activation="elu"), Gated()), (4,)),
     # Element-wise, composition and multi-scale.
     Case("elementwise-spline", lambda: ElementwiseTransform(IMAGE, spline()), IMAGE),
