@@ -11,6 +11,9 @@ from torch import Tensor
 from flowsuite.core.layers.amortized import AmortizedTransform, add_multiple, dot, layers_of
 from flowsuite.core.layers.tanh_root import sech2, solve_tanh
 
+SOFTPLUS_ONE = math.log(math.expm1(1.0))  # softplus of this is 1
+MIN_SQUARED = 1e-2  # of |w| in the initial u
+
 
 class Planar(AmortizedTransform):
     """K planar layers, one after another (arXiv 1505.05770, eq. 10 and appendix A.1):
@@ -32,8 +35,9 @@ class Planar(AmortizedTransform):
         negative_slope: of the leaky ReLU, in (0, 1).
         context_features: size C of a context (B, C) that u, w and b are a linear map of; 0 to learn them.
 
-    Parameters: `u`, `w` (K, D) and `b` (K,), started at `U(-sqrt(2), sqrt(2))`, `U(-sqrt(2/D), sqrt(2/D))` and 0 as in
-    normflows.
+    Parameters: `u`, `w` (K, D) and `b` (K,). w starts from `U(-sqrt(2/D), sqrt(2/D))` as in normflows, b at 0, and u
+    near `log(e - 1) w / |w|^2`, where m and `u^` are 0: the flow starts near the identity. (normflows draws u from
+    `U(-sqrt(2), sqrt(2))`, which bends a start that may be nearly right.)
     """
 
     def __init__(
@@ -50,11 +54,9 @@ class Planar(AmortizedTransform):
             raise ValueError(f"negative_slope must be between 0 and 1, got {negative_slope}")
         if dims < 1 or n_layers < 1:
             raise ValueError(f"dims and n_layers must be at least 1, got {dims} and {n_layers}")
-        initial = {
-            "u": math.sqrt(2) * (2 * torch.rand(n_layers, dims) - 1),
-            "w": math.sqrt(2 / dims) * (2 * torch.rand(n_layers, dims) - 1),
-            "b": torch.zeros(n_layers),
-        }
+        w = math.sqrt(2 / dims) * (2 * torch.rand(n_layers, dims) - 1)
+        along = SOFTPLUS_ONE * w / w.square().sum(-1, keepdim=True).clamp_min(MIN_SQUARED)
+        initial = {"u": along + 0.1 * torch.randn(n_layers, dims), "w": w, "b": torch.zeros(n_layers)}
         super().__init__(dims, initial, context_features)
         self.n_layers, self.activation, self.negative_slope = n_layers, activation, negative_slope
 
