@@ -20,11 +20,12 @@ from flowsuite.images.vae.objective import OBJECTIVES, bound_loss
 class VAEModule(FlowModule):
     """Trains a `FlowVAE` by a bound of its likelihood, see `flowsuite.images.vae.objective.bound_loss`.
 
-    Logged, in nats per image: `loss`, what is minimised; `elbo`, the evidence lower bound at beta = 1 whatever the loss;
-    `reconstruction` = -E log p(x|z) and `kl` = E[log q(z|x) - log p(z)], which add up to -elbo; in training `beta`, and
-    with several draws the importance-weighted bound `iw_bound_<S>`. In validation and test `loss` is -elbo. Testing adds
-    `nll_is<K>`, -log p(x) by importance sampling with K draws, which is above the true one in expectation; figures with
-    different K do not compare. Of grey images the same in bits/dim: `bits_per_dim_bound`, `bits_per_dim_is<K>`.
+    Logged, in nats per image: `loss`, what is minimised; `elbo`, the evidence lower bound at beta = 1 whatever the
+    loss; `reconstruction` = -E log p(x|z) and `kl` = E[log q(z|x) - log p(z)], which add up to -elbo; in training
+    `beta`, and with several draws the importance-weighted bound `iw_bound_<S>`. In validation and test `loss` is -elbo.
+    Testing adds `nll_is<K>`, -log p(x) by importance sampling with K draws, which is above the true one in expectation;
+    figures with different K do not compare. Of grey images the same in bits/dim: `bits_per_dim_bound`,
+    `bits_per_dim_is<K>`.
 
     Args:
         flow: a `FlowVAE`.
@@ -64,9 +65,7 @@ class VAEModule(FlowModule):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if free_nats < 0 or (free_nats and (objective not in ("elbo", "stl") or annealing == "joint")):
-            raise ValueError(
-                f'free_nats is for "elbo" or "stl" without joint annealing, got {free_nats}, {objective!r}'
-            )
+            raise ValueError(f'free_nats goes with "elbo" or "stl", not with joint annealing; got {free_nats}')
         self.annealing = Annealing(annealing, anneal_over)
         self.objective, self.samples, self.free_nats = objective, samples, free_nats
         self.eval_samples, self.test_samples, self.test_rows = eval_samples, test_samples, test_rows
@@ -125,9 +124,10 @@ class VAEModule(FlowModule):
         super().on_test_end()
         figures = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         if f"test/{self.nll_name}" in figures:
+            bound, estimate = -figures["test/elbo"], figures[f"test/{self.nll_name}"]
             self.print(
-                f"-log p(x) <= {-figures['test/elbo']:.3f} nats by the ELBO; ~ {figures[f'test/{self.nll_name}']:.3f} by "
-                f"importance sampling with {self.test_samples} draws an image, which is biased upwards"
+                f"-log p(x) in nats per image: at most {bound:.3f} by the ELBO, about {estimate:.3f} by importance "
+                f"sampling with {self.test_samples} draws, which errs upwards"
             )
 
     # Generation
