@@ -1,0 +1,25 @@
+"""Small vocoders with random weights that are no identity."""
+
+import torch
+
+from flowsuite.audio.waveflow import WaveFlow
+from flowsuite.audio.waveglow import WaveGlow
+
+
+def randomised(flow, scale=0.3):
+    """The flow with weights in the maps that start at zero, in double precision."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, weight in flow.named_parameters():
+            if ".out." in name:
+                weight.normal_(0, scale)
+    return flow.double().eval()
+
+
+def small_waveflow(**settings):
+    return randomised(WaveFlow(**dict(height=4, channels=6, n_flows=2, n_layers=2, n_mels=5, hop_length=16) | settings))
+
+
+def small_waveglow(**settings):
+    settings = dict(height=6, channels=6, n_flows=3, n_layers=2, n_mels=5, hop_length=16, upsample_kernel=64) | settings
+    return randomised(WaveGlow(**settings, early_every=2))
