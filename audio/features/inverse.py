@@ -22,8 +22,9 @@ def pseudo_inverse(spec: MelSpec) -> Tensor:
 def linear_magnitude(bands: Tensor, spec: MelSpec, refinements: int = 50) -> Tensor:
     """Magnitudes `|STFT| >= 0` whose bands come close to the given ones: (..., M, F) to (..., n_fft // 2 + 1, F).
 
-    `x = max(0, pinv(B^T) m)`, then `refinements` times the multiplicative step `x <- x (B m) / (B B^T x)` of non-negative
-    least squares (Lee and Seung, NIPS 2000), which never increases `||B^T x - m||`. Zero outside the bank's fmin .. fmax.
+    `x = max(0, pinv(B^T) m)`, then `refinements` times the multiplicative step `x <- x (B m) / (B B^T x)` of
+    non-negative least squares (Lee and Seung, NIPS 2000), which never increases `||B^T x - m||`. Zero outside the
+    bank's fmin .. fmax.
 
     Args:
         bands: band magnitudes ^ power, as `compress.expand` gives them.
