@@ -56,8 +56,8 @@ def convert(
         fmax None                           0.43   0.11   (11 % of its bands are above 8 kHz)
         80 .. 7600 Hz                       0.08   0.18
         100 bands / 64 bands                0.13   0.04 / 0.05   0.15
-        hop 200, window 800                 0.16   0.12
-        n_fft and window 2048               0.39   0.39   (other harmonics are resolved)
+        hop 200, window 800                 0.16   0.11
+        n_fft and window 2048               0.33   0.33   (other harmonics are resolved)
 
     Args:
         mel: log-mels.
