@@ -1,13 +1,21 @@
 """Synthesis piece by piece: sound of any length in bounded memory, and the first of it at once.
 
 A piece is synthesised with `margin` columns more on either side, which are thrown away; every column has the same noise
-in all pieces that it is in. How far a column of the waveform looks:
+in all pieces that it is in. How far a column of the waveform looks to either side:
 
-- given the latents of the WHOLE clip, forwards (the density), a flow of WaveFlow sees `sum_l 2^l = 255` columns to either
-  side, eight of them 2,040;
-- backwards (synthesis) a row is computed from the rows above, which have themselves been computed: 255 columns for each
-  of the `height - 1` steps, 30,600 columns or 22 s at height 16. That far a margin must reach for pieces to be exact to
-  the last bit (`reach`). The influence decays long before: see `DEFAULT_MARGIN` for what was measured.
+- forwards (the density) a flow of WaveFlow sees `sum_l 2^l = 255` columns, eight of them 2,040;
+- backwards (synthesis) a row is computed from rows above that have just been computed themselves: 255 columns for each
+  of the `height - 1` steps, 30,600 columns or 22 s for eight flows of height 16. A margin must go that far for pieces
+  that are exact whatever the weights (`reach`).
+
+The influence decays long before. Measured by `flowsuite audio overlap` on LJ001-0001 (9.7 s in pieces of 1 s, hard cuts,
+height 16, 4 flows of 8 layers, 16 channels, briefly trained, LL 3.5), the largest error in steps of 16-bit audio:
+
+    margin (columns)    0       32     64     128   256   512    1024   2048
+    largest error       14,820  4,987  4,213  599   24    0.021  0.016  0.012
+    error power, dB     -21     -27    -30    -51   -80   -134   -135   -138
+
+From 512 on that is rounding. A cross-fade would only mix in samples that are nearer to the end of a piece.
 """
 
 from __future__ import annotations
@@ -23,7 +31,7 @@ from flowsuite.audio.row_autoregressive import RowAutoregressive
 from flowsuite.audio.vocoder import Vocoder
 from flowsuite.audio.waveglow import MixedCoupling
 
-DEFAULT_MARGIN = 512  # columns
+DEFAULT_MARGIN = 1024  # columns; twice what was needed where it was measured
 
 Noise = Callable[[int, int], Tensor]
 

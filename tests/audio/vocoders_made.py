@@ -16,10 +16,13 @@ def randomised(flow, scale=0.3):
     return flow.double().eval()
 
 
+SMALL = {"channels": 6, "n_layers": 2, "n_mels": 5, "hop_length": 16}
+
+
 def small_waveflow(**settings):
-    return randomised(WaveFlow(**dict(height=4, channels=6, n_flows=2, n_layers=2, n_mels=5, hop_length=16) | settings))
+    return randomised(WaveFlow(**{**SMALL, "height": 4, "n_flows": 2, **settings}))
 
 
 def small_waveglow(**settings):
-    settings = dict(height=6, channels=6, n_flows=3, n_layers=2, n_mels=5, hop_length=16, upsample_kernel=64) | settings
-    return randomised(WaveGlow(**settings, early_every=2))
+    settings = {**SMALL, "height": 6, "n_flows": 3, "upsample_kernel": 64, "early_every": 2, **settings}
+    return randomised(WaveGlow(**settings))
