@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ from flowsuite.audio.sources import Source
 from flowsuite.audio.streaming import reach, streamed
 from flowsuite.audio.synthesis import Synthesizer
 from flowsuite.audio.wave_files import FULL_SCALE
-from flowsuite.core.training.files import atomic_write, check_writable
+from flowsuite.core.training.files import check_writable, write_json
 
 MARGINS = (0, 32, 64, 128, 256, 512, 1024, 2048)
 EXAMPLES = """\
@@ -126,6 +125,5 @@ def main(argv: list[str] | None = None) -> int:
     print(f"exact whatever the weights: {reach(flow)} columns ({reach(flow) * flow.height / rate:.2f} s)")
     if args.json:
         report = {"reach": reach(flow), "smallest_safe": smallest_safe(rows), "rows": rows}
-        with atomic_write(args.json) as file:
-            file.write((json.dumps(report, indent=2) + "\n").encode())
+        write_json(args.json, report)
     return 0

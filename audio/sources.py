@@ -114,7 +114,7 @@ class SourceReader:
         if recording.file_rate != spec.sample_rate:
             if not self.resample:
                 rates = f"{recording.file_rate} Hz, the model at {spec.sample_rate}"
-                raise ValueError(f"{file.path} is at {rates}: a re-recording? --resample converts it")
+                raise ValueError(f"{file.path} is at {rates}: a re-recording? `flowsuite vocode --resample` converts it")
             recording = read_recording(file.path, spec.sample_rate, True, self.mono)
         return source_of_wave(file.name, recording.wave, self.mel)
 

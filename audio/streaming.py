@@ -8,8 +8,8 @@ in all pieces that it is in. How far a column of the waveform looks to either si
   of the `height - 1` steps, 30,600 columns or 22 s for eight flows of height 16. A margin must go that far for pieces
   that are exact whatever the weights (`reach`).
 
-The influence decays long before. Measured by `flowsuite audio overlap` on LJ001-0001 (9.7 s in pieces of 1 s, hard cuts,
-height 16, 4 flows of 8 layers, 16 channels, briefly trained, LL 3.5), the largest error in steps of 16-bit audio:
+The influence decays long before. Measured by `flowsuite audio overlap` on LJ001-0001 (9.7 s in pieces of 1 s, hard
+cuts, height 16, 4 flows of 8 layers, 16 channels, briefly trained, LL 3.5), the largest error in steps of 16-bit audio:
 
     margin (columns)    0       32     64     128   256   512    1024   2048
     largest error       14,820  4,987  4,213  599   24    0.021  0.016  0.012

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from flowsuite.audio.command_model import add_model, add_recordings, load_synthe
 from flowsuite.audio.metrics.table import COLUMNS, Average, average, copy_synthesis_metrics, format_table
 from flowsuite.audio.sources import Source
 from flowsuite.audio.synthesis import Synthesizer
-from flowsuite.core.training.files import atomic_write, check_writable
+from flowsuite.core.training.files import check_writable, write_json
 
 TEMPERATURES = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 PITCH = ("f0_rmse_hz", "f0_rmse_cents", "vuv_error", "vuv_f1", "gpe", "periodicity_rmse")
@@ -111,6 +110,5 @@ def main(argv: list[str] | None = None) -> int:
     if args.json:
         rows = [{"temperature": t, **{name: value.mean for name, value in row.items()}} for t, row in table.items()]
         report = {"best": best, "metric": args.metric, "clips": [source.name for source in sources], "rows": rows}
-        with atomic_write(args.json) as file:
-            file.write((json.dumps(report, indent=2) + "\n").encode())
+        write_json(args.json, report)
     return 0

@@ -86,13 +86,16 @@ def check_alike(state: dict[str, Tensor], newest: dict[str, Tensor], path: str |
 
 
 def find_checkpoints(paths: Sequence[Path], last: int | None) -> list[Path]:
-    """Files, and those of folders but `best.ckpt` and `last.ckpt` where there are others; of these, the last by step."""
+    """Files, and those in folders (of a run, or of its checkpoints), of these the `last` by step.
+
+    Of a folder `best.ckpt` and `last.ckpt` are left out where there are others.
+    """
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(path.glob("*.ckpt"))
+        inside = sorted(path.glob("*.ckpt")) or sorted(path.glob("checkpoints/*.ckpt"))
         kept = [file for file in inside if file.name not in ("best.ckpt", "last.ckpt")]
         if not inside:
             raise FileNotFoundError(f"{path} holds no checkpoints (*.ckpt)")
