@@ -8,7 +8,6 @@ from pathlib import Path
 
 from flowsuite.audio.features.spec import PRESETS, MelSpec, as_spec
 from flowsuite.audio.sources import Source, SourceReader, list_sources, source_of_wave
-from flowsuite.audio.streaming import DEFAULT_MARGIN
 from flowsuite.audio.synthesis import CHUNK_SECONDS, Synthesizer
 
 
@@ -28,8 +27,8 @@ def add_sound(parser: argparse.ArgumentParser) -> None:
     add("--denoise_bias", default="silence", help="of what: silence, or zero-mel as in the public code (%(default)s)")
     chunk = "clips longer than two such pieces are made piece by piece; 0: never (%(default)g)"
     add("--chunk", type=float, default=CHUNK_SECONDS, metavar="SECONDS", help=chunk)
-    margin = "columns beyond a piece on either side (%(default)s); `flowsuite audio overlap` measures what it takes"
-    add("--margin", type=int, default=DEFAULT_MARGIN, metavar="COLUMNS", help=margin)
+    margin = "columns beyond a piece on either side (1024, or what is exact up to 4096); see `flowsuite audio overlap`"
+    add("--margin", type=int, metavar="COLUMNS", help=margin)
 
 
 def add_recordings(parser: argparse.ArgumentParser, clips: int) -> None:

@@ -114,7 +114,9 @@ class SourceReader:
         if recording.file_rate != spec.sample_rate:
             if not self.resample:
                 rates = f"{recording.file_rate} Hz, the model at {spec.sample_rate}"
-                raise ValueError(f"{file.path} is at {rates}: a re-recording? `flowsuite vocode --resample` converts it")
+                raise ValueError(
+                    f"{file.path} is at {rates}: a re-recording? `flowsuite vocode --resample` converts it"
+                )
             recording = read_recording(file.path, spec.sample_rate, True, self.mono)
         return source_of_wave(file.name, recording.wave, self.mel)
 
@@ -125,7 +127,7 @@ def list_sources(paths: Sequence[str | Path], only: str | None = None, leave_out
     Args:
         paths: of files and folders. A file in a folder is named by its path below it, another by its own name.
         only: "audio" or "mels" of the folders; None: whichever there are.
-        leave_out: a folder of which nothing is taken, because results go there.
+        leave_out: a folder below one of them of which nothing is taken, because results go there.
 
     Raises:
         FileNotFoundError: a path does not exist, or a folder holds nothing of use.
@@ -151,11 +153,14 @@ def in_folder(folder: Path, only: str | None, leave_out: Path | None) -> list[Cl
     if only is not None and only not in KINDS:
         raise ValueError(f"only must be one of {', '.join(KINDS)}, got {only!r}")
     found: dict[str, list[Path]] = {kind: [] for kind in KINDS}
+    results = leave_out.resolve() if leave_out is not None else None
+    results = results if results is not None and folder.resolve() in results.parents else None
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        result = leave_out is not None and leave_out.resolve() in path.resolve().parents
+        if hidden or results in path.resolve().parents or not path.is_file():
+            continue
         for kind in KINDS:
-            if path.suffix.lower() in suffixes[kind] and not hidden and not result and path.is_file():
+            if path.suffix.lower() in suffixes[kind]:
                 found[kind].append(path)
     kinds = [kind for kind in KINDS if found[kind] and only in (None, kind)]
     if not kinds:

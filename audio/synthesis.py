@@ -15,7 +15,7 @@ from flowsuite.audio.denoise import Denoiser
 from flowsuite.audio.features.spec import MelSpec
 from flowsuite.audio.module import VocoderModule
 from flowsuite.audio.sources import Source, source_of_mel, source_of_wave
-from flowsuite.audio.streaming import DEFAULT_MARGIN, stream
+from flowsuite.audio.streaming import stream
 from flowsuite.audio.vocoder import Vocoder
 from flowsuite.core.training.checkpoint import load_module
 
@@ -35,7 +35,7 @@ class Synthesizer:
         denoise: strength of the `Denoiser`, 0.1 is typical; 0: none.
         bias: of the denoiser.
         chunk_seconds: of a piece; 0: everything in one go.
-        margin: columns synthesised beyond a piece on either side.
+        margin: columns synthesised beyond a piece on either side; None: `default_margin`.
 
     Example:
         >>> synthesizer = Synthesizer.load("best.ckpt", temperature=0.9)
@@ -51,13 +51,13 @@ class Synthesizer:
         denoise: float = 0.0,
         bias: str = "silence",
         chunk_seconds: float = CHUNK_SECONDS,
-        margin: int = DEFAULT_MARGIN,
+        margin: int | None = None,
     ):
         if not isinstance(module, VocoderModule):
             raise ValueError(f"expected a model of speech, got a {type(module).__name__}")
         if not 0 <= denoise < float("inf"):
             raise ValueError(f"expected a denoising strength >= 0, got {denoise}")
-        if not 0 <= chunk_seconds < float("inf") or margin < 0:
+        if not 0 <= chunk_seconds < float("inf") or (margin is not None and margin < 0):
             raise ValueError(f"expected pieces of >= 0 seconds and a margin >= 0, got {chunk_seconds} and {margin}")
         self.module, self.flow, self.spec = module, module.flow, module.spec
         self.temperature, self.seed, self.strength, self.margin = temperature, seed, denoise, margin

@@ -41,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_sound(parser)
     add("--only", choices=KINDS, help="of a folder that holds both audio and mels")
     spec = "what the mels were made with: A0, B0, ..., or settings as JSON; converted to the model's (the model's)"
-    add("--spec", type=parse_spec, help=spec)
+    add("--spec", metavar="SPEC", help=spec)
     add("--no_check", action="store_true", help="take mels that do not look like speech in those settings")
     add("--resample", action="store_true", help="convert audio of another rate instead of refusing it")
     add("--batch_seconds", type=float, default=60.0, metavar="S", help="audio synthesised in one go (%(default)g)")
@@ -96,13 +96,14 @@ def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     if args.baseline and not args.metrics:
         raise ValueError("--baseline is a row of the table of --metrics: give that too")
+    made_with = parse_spec(args.spec) if args.spec else None
     jobs, there = plan(list_sources(args.inputs, args.only, args.out), args.out, args.overwrite)
     from rich.progress import Progress
 
     synthesizer = load_synthesizer(args)
     measured = Measured(args, synthesizer)
     after = measured if args.metrics or args.spectrogram else None
-    reader = SourceReader(synthesizer.module.mel, args.spec, not args.no_check, args.resample)
+    reader = SourceReader(synthesizer.module.mel, made_with, not args.no_check, args.resample)
     with Progress(disable=args.quiet or not sys.stderr.isatty()) as progress:
         task = progress.add_task("vocoding", total=len(jobs))
         bulk = Bulk(synthesizer, reader, args.batch_seconds, args.on_error, after, lambda: progress.advance(task))

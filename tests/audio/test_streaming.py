@@ -7,7 +7,9 @@ import torch
 
 from flowsuite.audio.column_noise import ColumnNoise
 from flowsuite.audio.conditioning import Mels
-from flowsuite.audio.streaming import decode_columns, reach, stream, streamed, windows
+from flowsuite.audio.streaming import USUAL_MARGIN, decode_columns, default_margin, reach, stream, streamed, windows
+from flowsuite.audio.waveflow import WaveFlow
+from flowsuite.audio.waveglow import WaveGlow
 from tests.audio.vocoders_made import small_waveflow, small_waveglow
 
 
@@ -46,6 +48,13 @@ def test_the_reach_is_that_of_the_inverse_and_is_attained():
     gradient = torch.autograd.grad(flow.decode(z, mel[None])[0, 4 * 80 : 4 * 81].square().sum(), z)[0]
     columns = gradient[0].any(0).nonzero()[:, 0]
     assert (int(columns.min()), int(columns.max())) == (80 - 9, 80 + 9)
+
+
+def test_the_default_margin_is_exact_where_that_is_cheap(flow):
+    assert default_margin(flow) == reach(flow)
+    published = WaveFlow(channels=2, n_mels=2)
+    assert reach(published) == 30600 and default_margin(published) == USUAL_MARGIN
+    assert default_margin(WaveGlow(channels=2, n_mels=2)) == reach(WaveGlow(channels=2, n_mels=2)) == 3060
 
 
 def test_a_margin_that_is_too_small_is_not_exact_but_near(flow):
