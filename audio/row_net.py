@@ -47,6 +47,11 @@ class RowWeights(NamedTuple):
     out_bias: Tensor
 
 
+def pointwise(weight: Tensor, x: Tensor) -> Tensor:
+    """A 1x1 convolution as one matrix product: (O, C), (B, C, H, W) -> (B, O, H, W)."""
+    return torch.bmm(weight.expand(len(x), -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
+
+
 class RowNet(nn.Module):
     """(log s, t) of row i from rows 0..i-1 of the waveform and row i of the spectrogram (arXiv 1912.01219).
 
@@ -130,14 +135,14 @@ class RowNet(nn.Module):
         x = rows.unsqueeze(1)
         ones = torch.ones_like(x) if columns is None else columns.expand_as(x).to(x.dtype)
         image = torch.cat((x, ones), dim=1)
-        hidden = F.conv2d(image, weights.front[..., None, None])
-        condition = F.conv2d(mel, weights.condition[..., None, None], weights.condition_bias).chunk(len(self.convs), 1)
+        hidden = pointwise(weights.front, image)
+        condition = (pointwise(weights.condition, mel) + weights.condition_bias.view(-1, 1, 1)).chunk(len(self.convs), 1)
         a = dilated_conv2d(self._padded(image, 0), weights.first, self.dilations[0])
         total: Tensor | float = 0.0
         for layer, after in enumerate(weights.after):
             if layer:
                 a = dilated_conv2d(self._padded(hidden, layer), weights.convs[layer - 1], self.dilations[layer])
-            y = F.conv2d(gate(a.add_(condition[layer])), after[..., None, None])
+            y = pointwise(after, gate(a.add_(condition[layer])))
             total = total + at_least_float32(y[:, -2:])
             if layer < len(weights.residual_biases):
                 hidden = hidden + y[:, :-2] + weights.residual_biases[layer].view(-1, 1, 1)
