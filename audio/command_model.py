@@ -9,6 +9,7 @@ from pathlib import Path
 from flowsuite.audio.features.spec import PRESETS, MelSpec, as_spec
 from flowsuite.audio.sources import Source, SourceReader, list_sources, source_of_wave
 from flowsuite.audio.synthesis import CHUNK_SECONDS, Synthesizer
+from flowsuite.audio.wave_files import SUFFIXES as WAVE_SUFFIXES
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -55,15 +56,15 @@ def recordings(args: argparse.Namespace, synthesizer: Synthesizer) -> list[Sourc
     if args.clips < 1:
         raise ValueError(f"--clips must be at least 1, got {args.clips}")
     mel = synthesizer.module.mel
-    if Path(args.data).exists() and Path(args.data).suffix not in (".yaml", ".yml"):
-        files = list_sources([args.data], only="audio")[: args.clips]
+    path = Path(args.data)
+    if path.suffix.lower() in WAVE_SUFFIXES or (path.exists() and path.suffix not in (".yaml", ".yml")):
+        files = list_sources([path], only="audio")[: args.clips]
         return [SourceReader(mel, resample=args.resample)(file) for file in files]
     from flowsuite.audio import data
     from flowsuite.core.training.inputs import data_module
 
-    modules = {
-        name: getattr(data, name) for name in data.__all__ if issubclass(getattr(data, name), data.AudioDataModule)
-    }
+    classes = {name: getattr(data, name) for name in data.__all__ if name != "AudioDataModule"}
+    modules = {name: cls for name, cls in classes.items() if issubclass(cls, data.AudioDataModule)}
     module = data_module(args.data, args.data_args, modules, "flowsuite.audio.data", "an audio file, a folder")
     if module.spec.sample_rate != synthesizer.spec.sample_rate:
         rates = f"{module.spec.sample_rate} Hz, the model at {synthesizer.spec.sample_rate}"
@@ -73,12 +74,12 @@ def recordings(args: argparse.Namespace, synthesizer: Synthesizer) -> list[Sourc
     return [source_of_wave(clips.names[i], clips.wave(i), mel) for i in order]
 
 
-def parse_spec(text: str) -> MelSpec:
-    """The name of a preset, or settings as JSON, those of A0 where none are given."""
+def parse_spec(text: str, model: MelSpec) -> MelSpec:
+    """The name of a preset, or as JSON the settings that differ from those of the model."""
     if not text.lstrip().startswith("{"):
         return as_spec(text)
     try:
-        return as_spec(json.loads(text))
+        return as_spec({**model.to_dict(), **json.loads(text)})
     except json.JSONDecodeError as error:
         presets = ", ".join(PRESETS)
         raise ValueError(f'--spec must be one of {presets}, or JSON such as {{"log": "log10"}}: {error}') from None

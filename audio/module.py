@@ -28,11 +28,13 @@ class Clips(NamedTuple):
         wave: (B, n), zeros behind the end of shorter clips.
         segment: (B, S), what the mels are made of.
         lengths: (B,), None if all are n.
+        frames: of each clip (B,), None if all have all.
     """
 
     wave: Tensor
     segment: Tensor
     lengths: Tensor | None
+    frames: Tensor | None
 
 
 class VocoderModule(FlowModule):
@@ -93,9 +95,11 @@ class VocoderModule(FlowModule):
         n = int(batch.length.max())
         ragged = bool((batch.length != n).any())
         wave = batch.segment[:, self.spec.left : self.spec.left + n]
-        if ragged:
-            wave = wave * (torch.arange(n, device=wave.device) < batch.length[:, None])
-        return Clips(wave, batch.segment, batch.length if ragged else None)
+        if not ragged:
+            return Clips(wave, batch.segment, None, None)
+        wave = wave * (torch.arange(n, device=wave.device) < batch.length[:, None])
+        frames = batch.length.new_tensor([self.spec.frames(samples) for samples in batch.length.tolist()])
+        return Clips(wave, batch.segment, batch.length, frames)
 
     def unpack(self, batch):
         """`(x, Mels)` of an `AudioBatch`, the mels made here, on this module's device."""
@@ -103,7 +107,7 @@ class VocoderModule(FlowModule):
             batch = self.clips_of(batch)
         if isinstance(batch, Clips):
             with torch.no_grad():
-                return batch.wave, Mels(self.mel.from_segment(batch.segment), batch.lengths)
+                return batch.wave, Mels(self.mel.from_segment(batch.segment), batch.lengths, batch.frames)
         return super().unpack(batch)
 
     def on_fit_start(self) -> None:

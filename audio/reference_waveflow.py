@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from flowsuite.audio.reference_weights import NormedWeights, as_normed, rows_of, stack
+from flowsuite.audio.reference_weights import NormedWeights, as_normed, rows_of, section, stack
 from flowsuite.audio.waveflow import flow_permutations
 
 
@@ -17,10 +17,11 @@ def convert(
 ) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """`(class_path, init_args, state_dict)`; sizes are read off the weights.
 
-    `config` gives what they do not tell, at the top or under "config": `n_height`, `bipartize`, and `dilation_h` or
-    `layers_per_dilation_h_cycle`.
+    `config` is a config file of the repository, or what the weights do not tell from its `waveflow_config`: `n_height`;
+    `coupling_type` ("waveflow_bipartize" or "waveflow") or `bipartize`; `n_layer_per_cycle` or the constructor's name
+    of it, `layers_per_dilation_h_cycle`, or all `dilation_h` themselves.
     """
-    config = config.get("config", config)
+    config = section(config, "waveflow_config")
     weights = NormedWeights(state_dict)
     net = "flows.{}.coupling.net."
     n_flows = _count(weights, net + "front_conv.0.conv")
@@ -41,11 +42,11 @@ def convert(
             theirs = weights.take(f"flows.{k}.coupling.proj_log_s_t.conv.{part}")
             converted[f"transform.transforms.{2 * k}.net.out.{part}"] = theirs
     weights.check_all_used("L0SG WaveFlow")
-    height, permutation = int(config["n_height"]), "bipartite" if config.get("bipartize", False) else "reverse"
+    height, permutation = int(config["n_height"]), _permutation(config)
     for k, order in enumerate(flow_permutations(height, n_flows, permutation)):
         converted[f"transform.transforms.{2 * k + 1}.order"] = order
-    cycle = int(config.get("layers_per_dilation_h_cycle", 1))
-    condition = converted["transform.transforms.0.net.condition.parametrizations.weight.original1"]
+    cycle = int(config.get("n_layer_per_cycle", config.get("layers_per_dilation_h_cycle", 1)))
+    condition = converted["transform.transforms.0.net.condition.weight"]
     init_args = {
         "height": height,
         "channels": len(converted["transform.transforms.0.net.front.bias"]),
@@ -60,8 +61,19 @@ def convert(
     return "flowsuite.audio.waveflow.WaveFlow", init_args, converted
 
 
+def _permutation(config: Mapping[str, Any]) -> str:
+    coupling = config.get("coupling_type")
+    if coupling is None:
+        return "bipartite" if str(config.get("bipartize", False)).lower() == "true" else "reverse"
+    kinds = {"waveflow_bipartize": "bipartite", "waveflow": "reverse"}
+    if coupling not in kinds:
+        raise ValueError(f"expected coupling_type {' or '.join(kinds)}, got {coupling!r}")
+    return kinds[coupling]
+
+
 def _convert_net(weights: NormedWeights, theirs: str, ours: str, n_layers: int) -> dict[str, Tensor]:
-    """Theirs joins residual and skip in one layer and has one conditioner per layer; the last residual is unused."""
+    """Theirs joins residual and skip in one layer and has one conditioner per layer, or, once made ready for synthesis,
+    one for all (`fused_filter_gate_conv_c`); the last residual is unused."""
     front = weights.normed(f"{theirs}front_conv.0.conv")
     channels = len(front[2])
     converted = as_normed(f"{ours}front", front)
@@ -69,12 +81,14 @@ def _convert_net(weights: NormedWeights, theirs: str, ours: str, n_layers: int) 
     for layer in range(n_layers):
         block = f"{theirs}res_blocks.{layer}."
         converted |= as_normed(f"{ours}convs.{layer}", weights.normed(f"{block}filter_gate_conv.conv"))
-        conditions.append(weights.normed(f"{block}filter_gate_conv_c"))
+        if f"{block}filter_gate_conv_c" in weights:
+            conditions.append(weights.normed(f"{block}filter_gate_conv_c"))
         both = weights.normed(f"{block}res_skip_conv")
         converted |= as_normed(f"{ours}skips.{layer}", rows_of(both, slice(channels, None)))
         if layer + 1 < n_layers:
             converted |= as_normed(f"{ours}residuals.{layer}", rows_of(both, slice(channels)))
-    return converted | as_normed(f"{ours}condition", stack(conditions))
+    condition = stack(conditions) if conditions else weights.normed(f"{theirs}fused_filter_gate_conv_c")
+    return converted | as_normed(f"{ours}condition", condition)
 
 
 def _count(weights: NormedWeights, pattern: str, step: int = 1) -> int:

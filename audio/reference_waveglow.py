@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from flowsuite.audio.reference_weights import NormedWeights, as_normed, rows_of, stack
+from flowsuite.audio.reference_weights import NormedWeights, as_normed, rows_of, section, stack
 
 
 def convert(
@@ -15,16 +15,22 @@ def convert(
 ) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """`(class_path, init_args, state_dict)`; all sizes but the upsampler's stride are read off the weights.
 
-    `config`, at the top or under "config", may give `upsample_stride` (256 if not), and `n_early_every` and
-    `n_early_size` where no row ever leaves.
+    `config` is a config file of the repository, or its `waveglow_config`; it may add `upsample_stride`, which is
+    `data_config["hop_length"]` or 256 otherwise.
     """
-    config = config.get("config", config)
+    hop_length = section(config, "data_config").get("hop_length", 256)
+    config = section(config, "waveglow_config")
     weights = NormedWeights(state_dict)
     matrices = []
     while f"convinv.{len(matrices)}.conv.weight" in weights.weights:
         matrices.append(weights.take(f"convinv.{len(matrices)}.conv.weight").squeeze(-1))
     if not matrices:
         raise ValueError("expected the weights convinv.*.conv.weight and WN.*.* of an NVIDIA WaveGlow")
+    if "WN.0.skip_layers.0" in weights:
+        raise ValueError(
+            "these are weights of NVIDIA WaveGlow's first version (glow_old.py: WN.*.skip_layers), whose couplings "
+            "swap halves: expected those of glow.py, with WN.*.res_skip_layers"
+        )
     n_layers = 0
     while f"WN.0.in_layers.{n_layers}" in weights:
         n_layers += 1
@@ -42,10 +48,11 @@ def convert(
         "n_flows": len(matrices),
         "n_layers": n_layers,
         "n_mels": n_mels,
-        "hop_length": int(config.get("upsample_stride", 256)),
+        "hop_length": int(config.get("upsample_stride", hop_length)),
         "upsample_kernel": kernel,
         "early_every": early_every,
         "early_size": early_size,
+        "kernel_size": converted["transform.transforms.0.coupling.net.convs.0.weight"].shape[2],
     }
     return "flowsuite.audio.waveglow.WaveGlow", init_args, converted
 

@@ -1,11 +1,14 @@
-"""Weight-normed layers of public checkpoints, in either convention of theirs, as those of torch's parametrisation."""
+"""Weight-normed layers of public checkpoints, in any convention of theirs, as ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from flowsuite.audio.normed_conv import norm_per_filter
 
 
 class NormedWeights:
@@ -13,11 +16,14 @@ class NormedWeights:
 
     A layer is `name.weight_g`, `name.weight_v` and `name.bias`; or torch's own parametrisation of the same; or, where
     weight normalisation has been removed, `name.weight` and `name.bias`, taken with its norm as gain. Names may begin
-    with "module." as data-parallel training writes them.
+    with "module." as data-parallel training writes them, or "_orig_mod." as compiled models do.
     """
 
     def __init__(self, state_dict: Mapping[str, Tensor]):
-        self.weights = {name.removeprefix("module."): torch.as_tensor(w) for name, w in state_dict.items()}
+        self.weights = {
+            name.removeprefix("_orig_mod.").removeprefix("module."): torch.as_tensor(w)
+            for name, w in state_dict.items()
+        }
         self.used: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
@@ -36,8 +42,12 @@ class NormedWeights:
             if f"{name}.{direction}" in self.weights:
                 return self.take(f"{name}.{gain}"), self.take(f"{name}.{direction}"), self.take(f"{name}.bias")
         weight = self.take(f"{name}.weight")
-        gain = torch.linalg.vector_norm(weight.flatten(1), dim=1).view(-1, *[1] * (weight.ndim - 1))
-        return gain, weight, self.take(f"{name}.bias")
+        gain = norm_per_filter(weight)
+        return (
+            gain,
+            torch.where(gain > 0, weight, 1.0),
+            self.take(f"{name}.bias"),
+        )  # a filter of zeros needs a direction
 
     def check_all_used(self, who: str, ignored: Iterable[str] = ()) -> None:
         left = sorted(set(self.weights) - self.used - set(ignored))
@@ -51,11 +61,7 @@ PARAMETRIZED = "parametrizations.weight.original{}"
 def as_normed(name: str, layer: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
     """The state of our layer `name` with these (gain, direction, bias)."""
     gain, direction, bias = layer
-    return {
-        f"{name}.{PARAMETRIZED.format(0)}": gain,
-        f"{name}.{PARAMETRIZED.format(1)}": direction,
-        f"{name}.bias": bias,
-    }
+    return {f"{name}.gain": gain, f"{name}.weight": direction, f"{name}.bias": bias}
 
 
 def rows_of(layer: tuple[Tensor, Tensor, Tensor], rows: slice) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,3 +73,9 @@ def rows_of(layer: tuple[Tensor, Tensor, Tensor], rows: slice) -> tuple[Tensor, 
 def stack(layers: list[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
     """Layers with the same input as one, outputs one after the other."""
     return tuple(torch.cat(parts) for parts in zip(*layers, strict=True))
+
+
+def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The hyper-parameters in a public config file, which keeps them under `name`, or in a plain mapping of them."""
+    config = config.get("config", config)
+    return config.get(name, config)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from flowsuite.audio.conditioning import Conditioning
+from flowsuite.audio.conditioning import Conditioning, as_conditioning
 from flowsuite.audio.row_net import RowNet
 from flowsuite.audio.row_sampler import RowSampler
 from flowsuite.core.cache import ParameterCache
@@ -39,13 +39,13 @@ class RowAutoregressive(Transform):
 
     def _ordered(self, x: Tensor, context: Conditioning) -> tuple[Tensor, Tensor | None]:
         """The conditioner's rows (B, n_mels, height, width) and the mask (B, height, width), in this flow's order."""
-        height = len(self.order)
+        height, context = len(self.order), as_conditioning(context, "a row-autoregressive flow")
         if x.ndim != 3 or x.shape[1] != height:
             raise ValueError(f"expected a waveform squeezed to (B, {height}, width), got {tuple(x.shape)}")
         if context.mel.shape[2:] != x.shape[1:]:
             raise ValueError(f"expected a conditioner of {tuple(x.shape[1:])}, got {tuple(context.mel.shape[2:])}")
         valid = None if context.valid is None else context.valid[:, self.order]
-        return context.mel[:, :, self.order], valid
+        return context.mel.transpose(1, 2)[:, self.order].transpose(1, 2), valid
 
     def affine(self, x: Tensor, context: Conditioning) -> tuple[Tensor, Tensor]:
         """`(log_s, t)` of rows 1..height-1, (B, height - 1, width) each."""
@@ -80,8 +80,11 @@ class RowAutoregressive(Transform):
 
     def _cached_inverse(self, z: Tensor, context: Conditioning) -> tuple[Tensor, Tensor]:
         mel, valid = self._ordered(z, context)
-        sampler = self.cache.get("sampler", self.net.parameters(), lambda: RowSampler(self.net))
-        return sampler(at_least_float32(z), mel, valid)
+        device = z.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        with autocast_off(z):
+            sampler = self.cache.get(f"sampler {dtype}", self.net.parameters(), lambda: RowSampler(self.net, dtype))
+            return sampler(at_least_float32(z), mel, valid)
 
     def naive_inverse(self, z: Tensor, context: Conditioning) -> tuple[Tensor, Tensor]:
         """The inverse without a cache: for every row the network once more over all rows above. Differentiable."""

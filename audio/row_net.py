@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
-from flowsuite.audio.dilated_conv import dilated_conv2d
 from flowsuite.audio.gate import gate
-from flowsuite.core.numerics import at_least_float32
+from flowsuite.audio.normed_conv import NormedConv2d
+from flowsuite.audio.row_conv import row_conv
+from flowsuite.core.numerics import at_least_float32, autocast_off
 
 HEIGHT_CYCLES = {16: 1, 32: 3, 64: 5, 128: 7}  # height up to which dilations 1, 2, ..., 2^(cycle - 1) repeat
 
@@ -48,8 +47,8 @@ class RowWeights(NamedTuple):
 
 
 def pointwise(weight: Tensor, x: Tensor) -> Tensor:
-    """A 1x1 convolution as one matrix product: (O, C), (B, C, H, W) -> (B, O, H, W)."""
-    return torch.bmm(weight.expand(len(x), -1, -1), x.flatten(2)).unflatten(2, x.shape[2:])
+    """A 1x1 convolution as matrix products: (O, C), (B, R, C, W) -> (B, R, O, W)."""
+    return torch.bmm(weight.expand(x.shape[0] * x.shape[1], -1, -1), x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 class RowNet(nn.Module):
@@ -76,42 +75,46 @@ class RowNet(nn.Module):
             raise ValueError(f"scale_bound must be positive, got {scale_bound}")
         self.channels, self.n_mels, self.scale_bound = channels, n_mels, scale_bound
         self.dilations = [(d, 2**layer) for layer, d in enumerate(dilations)]
-        self.front = weight_norm(nn.Conv2d(1, channels, 1))
-        self.convs = nn.ModuleList(weight_norm(nn.Conv2d(channels, 2 * channels, 3)) for _ in dilations)
-        self.condition = weight_norm(nn.Conv2d(n_mels, 2 * channels * layers, 1))
-        self.residuals = nn.ModuleList(weight_norm(nn.Conv2d(channels, channels, 1)) for _ in dilations[1:])
-        self.skips = nn.ModuleList(weight_norm(nn.Conv2d(channels, channels, 1)) for _ in dilations)
+        self.front = NormedConv2d(1, channels, 1)
+        self.convs = nn.ModuleList(NormedConv2d(channels, 2 * channels, 3) for _ in dilations)
+        self.condition = NormedConv2d(n_mels, 2 * channels * layers, 1)
+        self.residuals = nn.ModuleList(NormedConv2d(channels, channels, 1) for _ in dilations[1:])
+        self.skips = nn.ModuleList(NormedConv2d(channels, channels, 1) for _ in dilations)
         self.out = nn.Conv2d(channels, 2, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     @property
     def receptive_rows(self) -> int:
-        """Rows above that reach an output: `1 + 2 * sum of the dilations`."""
+        """Rows above that can reach an output: `1 + 2 * sum of the dilations`."""
         return 1 + 2 * sum(d for d, _ in self.dilations)
 
     def check_height(self, height: int) -> None:
-        """Warns when the first rows cannot reach the last ones."""
-        if self.receptive_rows < height:
+        """Warns when the first of `height` rows cannot reach the last one, `height - 1` below it."""
+        if self.receptive_rows < height - 1:
             warnings.warn(
                 f"the dilations {[d for d, _ in self.dilations]} reach {self.receptive_rows} rows, fewer than the "
-                f"height {height}: early rows are invisible to the last ones",
+                f"{height - 1} above the last one: it cannot see the first",
                 stacklevel=3,
             )
 
     def weights(self) -> RowWeights:
-        """Everything that depends on the parameters alone."""
-        front = torch.cat((self.front.weight.flatten(1), self.front.bias[:, None]), dim=1)
-        kernels = [conv.weight for conv in self.convs]
+        """Everything that depends on the parameters alone, in their precision also under autocast."""
+        with autocast_off(self.out.weight):
+            return self._weights()
+
+    def _weights(self) -> RowWeights:
+        front = torch.cat((self.front.normed.flatten(1), self.front.bias[:, None]), dim=1)
+        kernels = [conv.normed for conv in self.convs]
         bias = torch.cat([conv.bias for conv in self.convs]) + self.condition.bias
         out = self.out.weight.flatten(1)
-        skips = [out @ skip.weight.flatten(1) for skip in self.skips]
-        residuals = [residual.weight.flatten(1) for residual in self.residuals]
+        skips = [out @ skip.normed.flatten(1) for skip in self.skips]
+        residuals = [residual.normed.flatten(1) for residual in self.residuals]
         return RowWeights(
             front,
             torch.einsum("ocij,cx->oxij", kernels[0], front),
             kernels[1:],
-            self.condition.weight.flatten(1),
+            self.condition.normed.flatten(1),
             bias,
             [torch.cat(pair) for pair in zip(residuals, skips[:-1], strict=True)] + skips[-1:],
             [residual.bias for residual in self.residuals],
@@ -132,24 +135,21 @@ class RowNet(nn.Module):
         if mel.shape[1] != self.n_mels:
             raise ValueError(f"expected mel spectrograms of {self.n_mels} bands, got {mel.shape[1]}")
         weights = self.weights()
-        x = rows.unsqueeze(1)
+        x = rows.unsqueeze(2)
         ones = torch.ones_like(x) if columns is None else columns.expand_as(x).to(x.dtype)
-        image = torch.cat((x, ones), dim=1)
+        image = torch.cat((x, ones), dim=2)
         hidden = pointwise(weights.front, image)
-        condition = (pointwise(weights.condition, mel) + weights.condition_bias.view(-1, 1, 1)).chunk(len(self.convs), 1)
-        a = dilated_conv2d(self._padded(image, 0), weights.first, self.dilations[0])
+        condition = pointwise(weights.condition, mel.transpose(1, 2)) + weights.condition_bias.unsqueeze(-1)
+        conditions = condition.chunk(len(self.convs), dim=2)
+        a = row_conv(image, weights.first, self.dilations[0])
         total: Tensor | float = 0.0
         for layer, after in enumerate(weights.after):
             if layer:
-                a = dilated_conv2d(self._padded(hidden, layer), weights.convs[layer - 1], self.dilations[layer])
-            y = pointwise(after, gate(a.add_(condition[layer])))
-            total = total + at_least_float32(y[:, -2:])
+                a = row_conv(hidden, weights.convs[layer - 1], self.dilations[layer])
+            y = pointwise(after, gate(a + conditions[layer]))
+            total = total + at_least_float32(y[:, :, -2:])
             if layer < len(weights.residual_biases):
-                hidden = hidden + y[:, :-2] + weights.residual_biases[layer].view(-1, 1, 1)
+                hidden = hidden + y[:, :, :-2] + weights.residual_biases[layer].unsqueeze(-1)
                 hidden = hidden if columns is None else hidden * columns
-        log_s, t = (total + weights.out_bias.view(-1, 1, 1)).unbind(1)
+        log_s, t = (total + weights.out_bias.unsqueeze(-1)).unbind(2)
         return self.bounded(log_s), t
-
-    def _padded(self, image: Tensor, layer: int) -> Tensor:
-        over_rows, over_columns = self.dilations[layer]
-        return F.pad(image, (over_columns, over_columns, 2 * over_rows, 0))

@@ -14,7 +14,7 @@ from flowsuite.core.training.pictures import write_png
 from flowsuite.core.training.plots import cubehelix
 
 RANGE_DB = 80.0
-QUIETEST_TOP_DB = -60.0  # below a full-scale tone: silence is black
+QUIETEST_TOP_DB = -40.0  # below a full-scale tone: silence is black
 LOWEST = 50.0  # Hz, at the bottom of the picture
 TICKS = (100, 200, 500, 1000, 2000, 5000, 10000, 20000)  # Hz
 TITLE, MARGIN = 16, 44  # pixels above a panel, and left of it

@@ -18,6 +18,14 @@ def unsqueeze(rows: Tensor) -> Tensor:
     return rows.transpose(-1, -2).flatten(-2)
 
 
+def cut_behind(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """`x` (B, ..., n) with zeros in every row b from `lengths[b]` on."""
+    if lengths is None:
+        return x
+    beyond = torch.arange(x.shape[-1], device=x.device) >= lengths.unsqueeze(1)
+    return x.masked_fill(beyond.view(len(x), *[1] * (x.ndim - 2), -1), 0.0)
+
+
 def sample_mask(lengths: Tensor, n: int, height: int) -> Tensor:
     """True at the samples that exist: lengths (B,) of clips in n samples -> bool (B, height, ceil(n / height))."""
     return squeeze((torch.arange(n, device=lengths.device) < lengths.unsqueeze(1)).float(), height) > 0

@@ -6,17 +6,16 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from flowsuite.audio.column_noise import ColumnNoise
-from flowsuite.audio.conditioning import Conditioning, Mels
+from flowsuite.audio.conditioning import Mels
 from flowsuite.audio.denoise import Denoiser
 from flowsuite.audio.features.spec import MelSpec
 from flowsuite.audio.module import VocoderModule
 from flowsuite.audio.sources import Source, source_of_mel, source_of_wave
 from flowsuite.audio.streaming import stream
-from flowsuite.audio.vocoder import Vocoder
 from flowsuite.core.training.checkpoint import load_module
 
 CHUNK_SECONDS = 20.0
@@ -106,13 +105,12 @@ class Synthesizer:
         """The waves (n,) of clips, side by side in one go."""
         if not sources:
             return []
-        condition = batch_condition(self.flow, sources)
-        width = condition.mel.shape[3]
-        z = torch.zeros(len(sources), self.flow.height, width)
-        for row, source in zip(z, sources, strict=True):
-            columns = -(-source.samples // self.flow.height)
-            row[:, :columns] = self.noise(source.name)(0, columns)
-        waves = self.flow.decode_under(z.to(condition.mel), condition, max(source.samples for source in sources))
+        anchor, height = self.flow.base.anchor, self.flow.height
+        widths = [-(-source.samples // height) for source in sources]
+        z = torch.zeros(len(sources), height, max(widths))
+        for row, source, width in zip(z, sources, widths, strict=True):
+            row[:, :width] = self.noise(source.name)(0, width)
+        waves = self.flow.decode(z.to(anchor), batch_mels(sources, anchor))
         if self.denoiser is not None:
             waves = self.denoiser(waves, self.strength)
         waves = waves.cpu()
@@ -133,15 +131,9 @@ class Synthesizer:
                 yield kept
 
 
-def batch_condition(flow: Vocoder, sources: Sequence[Source]) -> Conditioning:
-    """The conditions of clips of unequal length, each upsampled by itself: zero frames would not be no frames."""
-    anchor = flow.base.anchor
-    alone = [flow.condition(Mels(source.mel[None].to(anchor)), source.samples) for source in sources]
-    width = max(condition.mel.shape[3] for condition in alone)
-    mel = torch.cat([F.pad(condition.mel, (0, width - condition.mel.shape[3])) for condition in alone])
-    if all(condition.valid is None and condition.mel.shape[3] == width for condition in alone):
-        return Conditioning(mel)
-    valid = mel.new_zeros(len(alone), *mel.shape[2:], dtype=torch.bool)
-    for row, condition in zip(valid, alone, strict=True):
-        row[:, : condition.mel.shape[3]] = True if condition.valid is None else condition.valid[0]
-    return Conditioning(mel, valid)
+def batch_mels(sources: Sequence[Source], like: Tensor) -> Mels:
+    """The spectrograms of clips side by side, on the device and in the precision of `like`."""
+    mel = pad_sequence([source.mel.T for source in sources], batch_first=True).transpose(1, 2).to(like)
+    lengths = torch.tensor([source.samples for source in sources], device=like.device)
+    frames = torch.tensor([source.mel.shape[1] for source in sources], device=like.device)
+    return Mels(mel, lengths, frames)

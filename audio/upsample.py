@@ -6,7 +6,9 @@ import math
 
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
-from torch.nn.utils.parametrizations import weight_norm
+
+from flowsuite.audio.normed_conv import NormedConvTranspose2d
+from flowsuite.audio.squeeze import cut_behind
 
 
 def hop_factors(hop_length: int) -> tuple[int, int]:
@@ -35,13 +37,15 @@ class MelUpsampler(nn.Module):
             raise ValueError(f"the factors of an upsampler must be even numbers, got {tuple(factors)}")
         self.hop_length = math.prod(factors)
         self.stages = nn.ModuleList(
-            weight_norm(nn.ConvTranspose2d(1, 1, (3, 2 * u), stride=(1, u), padding=(1, u // 2))) for u in factors
+            NormedConvTranspose2d(1, 1, (3, 2 * u), stride=(1, u), padding=(1, u // 2)) for u in factors
         )
 
-    def forward(self, mel: Tensor) -> Tensor:
-        image = mel.unsqueeze(1)
+    def forward(self, mel: Tensor, frames: Tensor | None = None) -> Tensor:
+        """With `frames` (B,) the first so many of each clip, as if the others were not there; zeros behind them."""
+        image = cut_behind(mel.unsqueeze(1), frames)
         for stage in self.stages:
-            image = leaky_relu(stage(image), 0.4)
+            frames = None if frames is None else frames * stage.stride[1]
+            image = cut_behind(leaky_relu(stage(image), 0.4), frames)
         return image.squeeze(1)
 
 
@@ -59,5 +63,7 @@ class TransposedUpsampler(nn.Module):
         self.frame_reach = -(-kernel_size // hop_length) - 1  # frames before, none after
         self.conv = nn.ConvTranspose1d(n_mels, n_mels, kernel_size, stride=hop_length)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        return self.conv(mel)[..., : self.hop_length * mel.shape[-1]]
+    def forward(self, mel: Tensor, frames: Tensor | None = None) -> Tensor:
+        """With `frames` (B,) the first so many of each clip, as if the others were not there; zeros behind them."""
+        up = self.conv(cut_behind(mel, frames))[..., : self.hop_length * mel.shape[-1]]
+        return cut_behind(up, None if frames is None else frames * self.hop_length)

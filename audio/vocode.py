@@ -40,11 +40,11 @@ def make_parser() -> argparse.ArgumentParser:
     add_model(parser)
     add_sound(parser)
     add("--only", choices=KINDS, help="of a folder that holds both audio and mels")
-    spec = "what the mels were made with: A0, B0, ..., or settings as JSON; converted to the model's (the model's)"
+    spec = "what the mels were made with: A0, B0, ..., or as JSON what differs from the model's; they are converted"
     add("--spec", metavar="SPEC", help=spec)
     add("--no_check", action="store_true", help="take mels that do not look like speech in those settings")
     add("--resample", action="store_true", help="convert audio of another rate instead of refusing it")
-    add("--batch_seconds", type=float, default=60.0, metavar="S", help="audio synthesised in one go (%(default)g)")
+    add("--batch_seconds", type=float, metavar="S", help="audio synthesised in one go (60 on a GPU, 8 on a CPU)")
     add("--overwrite", action="store_true", help="make files anew that are already there")
     add("--on_error", choices=ON_ERROR, default="stop", help="at a file that cannot be used (%(default)s)")
     add("--spectrogram", action="store_true", help="a picture beside each result, with the recording above it")
@@ -96,17 +96,20 @@ def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     if args.baseline and not args.metrics:
         raise ValueError("--baseline is a row of the table of --metrics: give that too")
-    made_with = parse_spec(args.spec) if args.spec else None
     jobs, there = plan(list_sources(args.inputs, args.only, args.out), args.out, args.overwrite)
     from rich.progress import Progress
 
     synthesizer = load_synthesizer(args)
     measured = Measured(args, synthesizer)
     after = measured if args.metrics or args.spectrogram else None
+    seconds = args.batch_seconds
+    if seconds is None:  # what fills a GPU only overflows the caches of a CPU
+        seconds = 8.0 if synthesizer.module.device.type == "cpu" else 60.0
+    made_with = parse_spec(args.spec, synthesizer.spec) if args.spec else None
     reader = SourceReader(synthesizer.module.mel, made_with, not args.no_check, args.resample)
     with Progress(disable=args.quiet or not sys.stderr.isatty()) as progress:
         task = progress.add_task("vocoding", total=len(jobs))
-        bulk = Bulk(synthesizer, reader, args.batch_seconds, args.on_error, after, lambda: progress.advance(task))
+        bulk = Bulk(synthesizer, reader, seconds, args.on_error, after, lambda: progress.advance(task))
         tally = bulk.run(jobs)
     tally.skipped = there
     measured.print()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsuite.audio.conditioning import Conditioning, Mels, as_mels
-from flowsuite.audio.squeeze import sample_mask, squeeze, unsqueeze
+from flowsuite.audio.squeeze import cut_behind, sample_mask, squeeze, unsqueeze
 from flowsuite.core.distributions import StandardNormal
 from flowsuite.core.flow import Flow
 from flowsuite.core.numerics import at_least_float32, autocast_off, sum_over_event
@@ -22,7 +22,8 @@ class Vocoder(Flow):
 
     Args:
         transform: of (B, height, width) with a `Conditioning` as context.
-        upsample: (B, n_mels, frames) -> (B, n_mels, hop_length * frames), with attribute `hop_length`.
+        upsample: (B, n_mels, frames) and the frames of each clip -> (B, n_mels, hop_length * frames), with attribute
+            `hop_length`.
         height: rows of the squeezed waveform.
         n_mels: bands of the spectrogram.
         whole_columns: a clip counts only up to its last full column (a transform that mixes the rows of a column).
@@ -65,10 +66,9 @@ class Vocoder(Flow):
 
     def decode_under(self, z: Tensor, condition: Conditioning, n: int) -> Tensor:
         """Waveforms (B, n) of latents (B, height, width) under a `condition` of that width."""
-        if tuple(z.shape[1:]) != tuple(condition.mel.shape[2:]):
-            raise ValueError(
-                f"expected latents of shape (B, {', '.join(map(str, condition.mel.shape[2:]))}), got {tuple(z.shape)}"
-            )
+        expected = (len(condition.mel), *condition.mel.shape[2:])
+        if tuple(z.shape) != expected:
+            raise ValueError(f"expected latents of shape {expected}, got {tuple(z.shape)}")
         z = at_least_float32(z)
         valid = self._in_latent_order(condition.valid)
         z = z if valid is None else z * valid
@@ -117,7 +117,7 @@ class Vocoder(Flow):
         if x.shape[1] < 1:
             raise ValueError("expected clips of at least 1 sample, got 0")
         condition = self.condition(mels, x.shape[1])
-        rows = squeeze(at_least_float32(x), self.height)
+        rows = squeeze(at_least_float32(x), self.height).contiguous()
         if condition.valid is not None:
             rows = rows * condition.valid
         z, ladj = self.transform(rows, condition)
@@ -135,18 +135,20 @@ class Vocoder(Flow):
         mels = as_mels(context, type(self).__name__)
         if mels.mel.shape[1] != self.n_mels:
             raise ValueError(f"expected spectrograms of {self.n_mels} bands, got {mels.mel.shape[1]}")
-        up = self.upsample(mels.mel)[..., skip:]
+        up = self.upsample(mels.mel, mels.frames)[..., skip:]
         if up.shape[2] < n:
             raise ValueError(
                 f"{mels.mel.shape[2]} frames of {self.hop_length} samples cannot condition clips of {skip + n} samples"
             )
-        lengths = mels.lengths
-        per_column = self.height if self.whole_columns else 1
+        up, lengths = up[..., :n], mels.lengths
         if lengths is None and n % self.height:
             lengths = torch.full((len(up),), n, device=up.device)
         if lengths is None:
-            return Conditioning(squeeze(up[..., :n], self.height))
-        width = -(-n // self.height)
-        up = torch.nn.functional.pad(up[..., : width * self.height], (0, max(0, width * self.height - up.shape[2])))
+            return Conditioning(self._squeezed(up))
+        per_column = self.height if self.whole_columns else 1
         valid = sample_mask(lengths // per_column * per_column, n, self.height)
-        return Conditioning(squeeze(up, self.height), valid)
+        return Conditioning(self._squeezed(cut_behind(up, lengths)), valid)
+
+    def _squeezed(self, up: Tensor) -> Tensor:
+        """(B, n_mels, n) -> (B, n_mels, height, width), in memory row by row: layers take whole rows of it."""
+        return squeeze(up, self.height).transpose(1, 2).contiguous().transpose(1, 2)

@@ -18,14 +18,17 @@ PERMUTATIONS = ("bipartite", "reverse")
 
 
 def flow_permutations(height: int, n_flows: int, kind: str) -> list[Tensor]:
-    """The order of the rows after each flow: reversed, and with "bipartite" each half reversed in the later half."""
+    """The order of the rows after each flow k: reversed; with "bipartite" each half reversed from k = n_flows // 2 on.
+
+    (Rounded down, as both public implementations do; the paper's number of flows is even.)
+    """
     if kind not in PERMUTATIONS:
         raise ValueError(f"permutation must be one of {', '.join(PERMUTATIONS)}, got {kind!r}")
     if kind == "bipartite" and height % 2:
         raise ValueError(f'permutation "bipartite" needs an even height, got {height}')
     reverse = torch.arange(height).flip(0)
     halves = torch.cat([half.flip(0) for half in torch.arange(height).split(height // 2)]) if height > 1 else reverse
-    return [halves if kind == "bipartite" and 2 * k >= n_flows else reverse for k in range(n_flows)]
+    return [halves if kind == "bipartite" and k >= n_flows // 2 else reverse for k in range(n_flows)]
 
 
 class WaveFlow(Vocoder):

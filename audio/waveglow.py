@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from flowsuite.audio.conditioning import as_conditioning
 from flowsuite.audio.upsample import TransposedUpsampler
 from flowsuite.audio.vocoder import Vocoder
 from flowsuite.audio.wavenet import WaveNet
@@ -30,6 +31,11 @@ class MixedCoupling(Transform):
         super().__init__()
         self.kept, self.mix, self.coupling = kept, mix, coupling
 
+    def _split(self, x, context):
+        if x.ndim != 3 or x.shape[1] != self.kept + self.mix.channels:
+            raise ValueError(f"expected (B, {self.kept + self.mix.channels}, width), got {tuple(x.shape)}")
+        return x[:, : self.kept], x[:, self.kept :], as_conditioning(context, type(self).__name__)
+
     def _mix_ladj(self, ladj, width, context):
         """That of `mix`, which counted all columns, for the columns that exist."""
         if context.valid is None:
@@ -37,13 +43,13 @@ class MixedCoupling(Transform):
         return ladj / width * context.valid.any(1).sum(1)
 
     def forward(self, x, context=None):
-        kept, moved = x[:, : self.kept], x[:, self.kept :]
+        kept, moved, context = self._split(x, context)
         moved, of_mix = self.mix(moved)
         moved, ladj = self.coupling(moved, context)
         return self._joined(kept, moved), ladj + self._mix_ladj(of_mix, x.shape[2], context)
 
     def inverse(self, z, context=None):
-        kept, moved = z[:, : self.kept], z[:, self.kept :]
+        kept, moved, context = self._split(z, context)
         moved, ladj = self.coupling.inverse(moved, context)
         moved, of_mix = self.mix.inverse(moved)
         return self._joined(kept, moved), ladj + self._mix_ladj(of_mix, z.shape[2], context)
@@ -63,6 +69,7 @@ class WaveGlow(Vocoder):
         channels: hidden channels of the coupling networks: 512 in the paper, 256 in the released model.
         n_flows: number of couplings.
         n_layers: layers of each network.
+        kernel_size: taps of these layers over columns, odd.
         n_mels: bands of the spectrogram.
         hop_length: samples per frame.
         upsample_kernel: taps of the upsampler's transposed convolution.
@@ -82,6 +89,7 @@ class WaveGlow(Vocoder):
         upsample_kernel: int = 1024,
         early_every: int = 4,
         early_size: int = 2,
+        kernel_size: int = 3,
         scale_bound: float | None = None,
     ):
         if min(height, channels, n_flows, n_layers, n_mels, early_every) < 1 or early_size < 0:
@@ -95,7 +103,7 @@ class WaveGlow(Vocoder):
             if rows < 2:
                 raise ValueError(f"no 2 of {height} rows are left for flow {k}: {kept} have left as latents")
             first = (rows + 1) // 2
-            net = WaveNet(first, rows - first, n_mels * height, channels, n_layers)
+            net = WaveNet(first, rows - first, n_mels * height, channels, n_layers, kernel_size)
             map = Affine(ExpScale() if scale_bound is None else TanhScale(scale_bound), shift_first=False)
             layers.append(MixedCoupling(kept, InvertibleConv1x1(rows), Coupling(net, map, conditional=True)))
         upsample = TransposedUpsampler(n_mels, hop_length, upsample_kernel)

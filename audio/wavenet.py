@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
 from flowsuite.audio.conditioning import Conditioning
 from flowsuite.audio.gate import gate
+from flowsuite.audio.normed_conv import NormedConv1d
 
 
 class WaveNet(nn.Module):
     """From half of the rows to shift and log-scale of the other half (WaveGlow, arXiv 1811.00002, section 2.2).
 
-    Layer l is a convolution of 3 taps with dilation 2^l over columns plus a 1x1 map of the squeezed spectrogram,
+    Layer l is a convolution with dilation 2^l over columns plus a 1x1 map of the squeezed spectrogram,
     `tanh * sigmoid` gate, residual and skip; all weight-normed but the last map, which is zero at first.
 
     Args:
@@ -20,19 +20,31 @@ class WaveNet(nn.Module):
         condition_channels: n_mels times height.
         channels: hidden channels.
         n_layers: layers.
+        kernel_size: taps of every layer, odd.
     """
 
-    def __init__(self, in_rows: int, out_rows: int, condition_channels: int, channels: int = 256, n_layers: int = 8):
+    def __init__(
+        self,
+        in_rows: int,
+        out_rows: int,
+        condition_channels: int,
+        channels: int = 256,
+        n_layers: int = 8,
+        kernel_size: int = 3,
+    ):
         super().__init__()
+        if kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
+        reach = kernel_size // 2
         self.channels = channels
-        self.start = weight_norm(nn.Conv1d(in_rows, channels, 1))
-        self.condition = weight_norm(nn.Conv1d(condition_channels, 2 * channels * n_layers, 1))
+        self.start = NormedConv1d(in_rows, channels, 1)
+        self.condition = NormedConv1d(condition_channels, 2 * channels * n_layers, 1)
         self.convs = nn.ModuleList(
-            weight_norm(nn.Conv1d(channels, 2 * channels, 3, dilation=2**layer, padding=2**layer))
+            NormedConv1d(channels, 2 * channels, kernel_size, dilation=2**layer, padding=reach * 2**layer)
             for layer in range(n_layers)
         )
-        self.residuals = nn.ModuleList(weight_norm(nn.Conv1d(channels, channels, 1)) for _ in range(n_layers - 1))
-        self.skips = nn.ModuleList(weight_norm(nn.Conv1d(channels, channels, 1)) for _ in range(n_layers))
+        self.residuals = nn.ModuleList(NormedConv1d(channels, channels, 1) for _ in range(n_layers - 1))
+        self.skips = nn.ModuleList(NormedConv1d(channels, channels, 1) for _ in range(n_layers))
         self.out = nn.Conv1d(channels, 2 * out_rows, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)

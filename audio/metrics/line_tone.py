@@ -23,7 +23,8 @@ def line_tones(wave: Tensor, height: int) -> Tensor:
       bin; a quarter of it is the hop.
     - The neighbours are 4 to 16 bins away on either side (less than half way to the next multiple).
 
-    About 0 for speech and for noise; best measured on syntheses at temperature 0, with a recording for comparison.
+    About 0 on average for speech and for noise, at most 2.5 dB in LJ Speech (8 clips, h 8 and 16). Best measured on
+    syntheses at temperature 0, with a recording for comparison.
 
     Args:
         wave: (n,), in [-1, 1].

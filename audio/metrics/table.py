@@ -111,4 +111,4 @@ def cell(figure: Average | None, decimals: int, most: int) -> str:
     if figure is None or not figure.count:
         return "-"
     text = f"{figure.mean:.{decimals}f}"
-    return text if figure.count == most else f"{text} ({figure.count} clips)"
+    return text if figure.count == most else f"{text} (of {figure.count} clip{'s' if figure.count > 1 else ''})"

@@ -184,6 +184,7 @@ def save_flow_checkpoint(
     init_args: Mapping[str, Any],
     state_dict: Mapping[str, Tensor],
     module_class: str = BASE_MODULE,
+    module_args: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a checkpoint of a flow whose weights came from elsewhere.
 
@@ -194,9 +195,10 @@ def save_flow_checkpoint(
         class_path, init_args: the flow's class and hyper-parameters, plain data.
         state_dict: the flow's weights.
         module_class: the `FlowModule` that trains and samples it.
+        module_args: its arguments besides the flow, plain data.
     """
     flow = {"class_path": class_path, "init_args": plain(init_args)}
-    module = build_module(module_class, {"flow": flow})
+    module = build_module(module_class, {"flow": flow, **(module_args or {})})
     adopt_dtype(module, state_dict)
     weights = {f"flow.{name}": weight.detach().cpu().contiguous() for name, weight in state_dict.items()}
     missing = check_names(weights, module)

@@ -7,6 +7,7 @@ import difflib
 import importlib
 import inspect
 import json
+import re
 import sys
 import warnings
 import zipfile
@@ -32,7 +33,11 @@ implementation's own hyper-parameters by their own names."""
 
 
 def converters() -> dict[str, ModuleType]:
-    """The `reference` module that converts each kind; core and every domain may have one, with `CONVERTERS` by kind."""
+    """The `reference` module that converts each kind; core and every domain may have one, with `CONVERTERS` by kind.
+
+    Where the domain's `FlowModule` needs to be told more than the flow, its function `module_args(config, init_args)`
+    gives that from the configuration and the flow's arguments.
+    """
     found = {}
     for domain in rooms():
         if has_module(f"flowsuite.{domain}", "reference"):
@@ -82,14 +87,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes end in whatever error the reader stumbles over
-        reason = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"{path} is refused: it is damaged, or holds more than tensors ({reason})") from None
+        raise CheckpointError(f"{path} is refused: {_why_refused(error)}") from None
     for name in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
     if not isinstance(content, Mapping) or not all(isinstance(w, Tensor) for w in content.values()):
         raise CheckpointError(f"{path} is not a state_dict: expected tensors by name")
     return dict(content)
+
+
+def _why_refused(error: Exception) -> str:
+    pickled = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if pickled:
+        return (
+            f"it holds a pickled {pickled[1]}, not only tensors; if you trust it, save its weights where that class "
+            "can be imported: torch.save(torch.load(PATH, weights_only=False)['model'].state_dict(), 'weights.pt')"
+        )
+    return f"it is damaged, or holds more than tensors ({' '.join(str(error).split())[:120]})"
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -132,6 +146,8 @@ def main(argv: list[str]) -> int:
             raise ValueError(message) from None
     for note in notes:
         print(f"note: {note.message}", file=sys.stderr)
-    save_flow_checkpoint(options.out, class_path, init_args, state_dict, module_class(reference, class_path))
+    module_args = reference.module_args(config, init_args) if hasattr(reference, "module_args") else {}
+    module = module_class(reference, class_path)
+    save_flow_checkpoint(options.out, class_path, init_args, state_dict, module, module_args)
     print(f"{options.out}: {class_path}, {sum(w.numel() for w in state_dict.values()):,} numbers")
     return 0

@@ -45,4 +45,4 @@ def voice(samples: int = 22050, rate: int = 22050, f0: float = 180.0) -> Tensor:
     wave = sum(torch.cos(k * phase) * (1 / k + 0.5 * (abs(k * f0 - 700) < 150)) for k in orders)
     wave = wave * (0.5 - 0.5 * torch.cos(2 * torch.pi * 2 * t)) ** 0.5
     noise = torch.randn(samples, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return (0.6 * wave / wave.abs().max() + 5e-4 * noise).float()
+    return (0.6 * wave / wave.abs().max().clamp(min=1e-6) + 5e-4 * noise).float()

@@ -66,6 +66,7 @@ def test_command_on_a_data_module(argv, capsys):
     ("options", "said"),
     [
         (["--data", "nothing"], "as data also expected: an audio file, a folder or one of"),
+        (["--data", "gone.wav"], "gone.wav not found"),
         (["--data", "SpeechLike", "--metric", "pesq_wb"], "needs the package pesq"),
         (["--data", "SpeechLike", "--clips", "0"], "--clips must be at least 1"),
     ],

@@ -1,7 +1,5 @@
 """`flowsuite vocode`: files to speech, alone and in bulk."""
 
-import json
-
 import numpy as np
 import pytest
 import soundfile
@@ -133,8 +131,9 @@ def test_mels_of_this_and_other_toolchains(vocode, tmp_path):
     np.savez(tmp_path / "log10.npz", mel=(mel / np.log(10)).numpy().T)
     vocode(tmp_path / "mine.npy", out="mine.wav")
     assert soundfile.info(tmp_path / "mine.wav").frames == 64 * mel.shape[1]
-    other = {**SPEC.to_dict(), "log": "log10"}
-    vocode(tmp_path / "log10.npz", "--spec", json.dumps(other), out="log10.wav")
+    vocode(tmp_path / "log10.npz", "--spec", '{"log": "log10"}', out="log10.wav")
+    mine, converted = (read_wave(tmp_path / f"{name}.wav") for name in ("mine", "log10"))
+    assert len(mine) == len(converted)
     heard = vocode(tmp_path / "log10.npz", out="wrong.wav", code=1).err
     assert "log10.npz: not a mel of this spec" in heard and heard.count("\n") == 1
     assert not (tmp_path / "wrong.wav").exists()

@@ -11,6 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from flowsuite.audio.conditioning import Conditioning
+from flowsuite.audio.row_autoregressive import RowAutoregressive
+from flowsuite.audio.row_net import RowNet
+from flowsuite.audio.waveglow import MixedCoupling
+from flowsuite.audio.wavenet import WaveNet
 from flowsuite.core.amortized_ffjord import AmortizedFFJORD
 from flowsuite.core.ffjord import FFJORD
 from flowsuite.core.layers.actnorm import ActNorm
@@ -172,6 +177,37 @@ def image_ffjord(shape, **options):
     return ImageFFJORD(shape, (3,), alpha=0.05, **settings, **options).continuous.transform
 
 
+class WithMel(Transform):
+    """A layer of a vocoder, its context the upsampled mel alone."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x, context=None):
+        return self.layer(x, None if context is None else Conditioning(context))
+
+    def inverse(self, z, context=None):
+        return self.layer.inverse(z, None if context is None else Conditioning(context))
+
+    def generate(self, z, context=None):
+        return self.layer.generate(z, None if context is None else Conditioning(context))
+
+
+def row_autoregressive(height, dilations, **options):
+    order = torch.arange(height).roll(1)
+    return WithMel(RowAutoregressive(RowNet(3, dilations, 2, **options), order))
+
+
+def mixed_coupling(kept, rows, scale="exp"):
+    net = WaveNet((rows + 1) // 2, rows // 2, 2 * (kept + rows), 4, 2)
+    coupling = Coupling(net, Affine(make_scale(scale), shift_first=False), conditional=True)
+    return WithMel(MixedCoupling(kept, InvertibleConv1x1(rows), coupling))
+
+
+ONE_SIGN = ("front.weight",)  # one number a filter, of which weight normalisation leaves the sign
+
+
 def spline(**options):
     return RationalQuadraticSpline(num_bins=5, tail_bound=2.0, **options)
 
@@ -304,6 +340,18 @@ CASES = [
     ),
     Case("maf-flow", lambda: MAF(4, 3, 12, batch_norm=True, context_features=2).transform, (4,), (2,)),
     Case("iaf-flow", lambda: MAF(3, 2, 12, elementwise="spline", direction="iaf").transform, (3,), compiled=False),
+    # Layers of vocoders.
+    Case("row-autoregressive", lambda: row_autoregressive(4, [1, 1]), (4, 5), (2, 4, 5), inert=ONE_SIGN),
+    Case(
+        "row-autoregressive-bounded",
+        lambda: row_autoregressive(5, [2, 1, 1], scale_bound=2.0),
+        (5, 3),
+        (2, 5, 3),
+        inert=ONE_SIGN,
+        compiled=False,
+    ),
+    Case("mixed-coupling", lambda: mixed_coupling(0, 4), (4, 5), (2, 4, 5)),
+    Case("mixed-coupling-odd", lambda: mixed_coupling(2, 3, "tanh"), (5, 4), (2, 5, 4), compiled=False),
     # Continuous layers, on grids fine enough to be exact here.
     Case("cnf", lambda: cnf(5, (6, 7)), (5,), compiled=False),
     Case("cnf-deep", lambda: cnf(3, (5, 6, 4), layer="concat", time_frequencies=2), (3,), compiled=False),

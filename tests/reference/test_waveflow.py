@@ -51,4 +51,7 @@ def test_gradients_reach_everything(reference_case):
     flow = from_reference("l0sg-waveflow", reference_case.param, reference_case.config).double()
     given = reference_case.input
     flow.log_prob(given["x"].double(), given["mel"].double()).sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in flow.parameters())
+    for name, p in flow.named_parameters():
+        assert p.grad is not None and p.grad.isfinite().all(), name
+        if not name.endswith("front.weight"):  # one number a filter, of which its norm leaves the sign
+            assert p.grad.any(), name

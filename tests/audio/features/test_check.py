@@ -29,17 +29,17 @@ def mel_of(wave, spec=A0):
     return MelSpectrogram(spec)(wave[None])[0]
 
 
-@pytest.mark.parametrize("name", ["A0", "B0", "B0-db"])
-def test_genuine_clips_pass_loud_and_quiet(name):
+@pytest.mark.parametrize("name, clips", [("A0", None), ("B0", 4), ("B0-db", 4)])
+def test_genuine_clips_pass_loud_and_quiet(name, clips):
     spec = PRESETS[name]
-    for wave in lj_clips():
+    for wave in lj_clips(0, clips):
         check_mel(mel_of(wave, spec), spec)
     for gain in (0.1, 0.01, 1e-4, 0.0):
-        assert all(diagnose(mel_of(gain * wave, spec), spec) is None for wave in lj_clips(0, 4))
+        assert all(diagnose(mel_of(gain * wave, spec), spec) is None for wave in lj_clips(1, 3))
 
 
 def test_pieces_of_genuine_clips_pass():
-    for wave in lj_clips(0, 8):
+    for wave in lj_clips(0, 4):
         mel = mel_of(wave)
         for frames in (1, 20, 60, 150):
             for first in range(0, mel.shape[1] - frames, max(frames, 40)):
@@ -49,7 +49,7 @@ def test_pieces_of_genuine_clips_pass():
 def test_spoken_digits_pass():
     spec = PRESETS["A0-8k"]
     mel = MelSpectrogram(spec)
-    for wave in digits(9):
+    for wave in digits(15):
         check_mel(mel(wave[None])[0], spec)
 
 
@@ -63,7 +63,7 @@ def test_statistics_are_the_sheets():
 @pytest.mark.parametrize("name", TOOLCHAINS)
 def test_toolchains_are_named(name):
     spec, expected = TOOLCHAINS[name]
-    for wave in lj_clips(0, 6):
+    for wave in lj_clips(1, 4):
         with pytest.raises(ValueError, match=expected) as error:
             check_mel(mel_of(wave, spec), A0, "some.npy")
         assert str(error.value).startswith("some.npy: ") and "\n" not in str(error.value)

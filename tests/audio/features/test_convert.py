@@ -53,14 +53,14 @@ def test_loudness_needs_the_peak():
 def test_errors_on_real_speech(name):
     other, there, back = OTHERS[name]
     errors = []
-    for wave in lj_clips(1, 3):
+    for wave in lj_clips(1, 2):
         samples, peak = len(wave), float(wave.abs().max())
         mels = {spec: MelSpectrogram(spec)(wave[None]) for spec in (A0, other)}
         for a, b in ((A0, other), (other, A0)):
             converted = convert(mels[a], a, b, samples, peak)
             assert converted.shape == mels[b].shape and converted.dtype == torch.float32
             errors.append((converted - mels[b]).abs().mean().item())
-    assert sum(errors[0::2]) / 2 < there and sum(errors[1::2]) / 2 < back
+    assert errors[0] < there and errors[1] < back
 
 
 def test_frames_without_knowing_the_length():

@@ -115,17 +115,17 @@ def test_snr():
 
 @pytest.mark.parametrize("height", [3, 8, 16, 64])
 def test_line_tones_are_found_where_they_are(height):
-    rate, n = 22050, 40000
+    n = 40000
     noise = noisy(torch.zeros(n, dtype=torch.float64), 1e-3)
     tones = line_tones(noise, height)
-    assert tones.shape == (-(-height // 2) - 1,) and tones.abs().max() < 3
+    assert tones.shape == (-(-height // 2) - 1,) and tones.abs().max() < 4
     k = max(1, height // 4)
     tone = 1e-3 * torch.cos(2 * torch.pi * k / height * torch.arange(n))
     found = line_tones(noise + tone, height)
     assert int(found.argmax()) == k - 1 and found[k - 1] > 15
     elsewhere = torch.cat((found[: k - 1], found[k:]))
-    assert not len(elsewhere) or elsewhere.max() < 3
-    assert rate and line_tone_db(noise + tone, height) == pytest.approx(float(found.max()))
+    assert not len(elsewhere) or elsewhere.max() < 4
+    assert line_tone_db(noise + tone, height) == pytest.approx(float(found.max()))
 
 
 def test_line_tones_of_speech_silence_and_short_clips():
@@ -166,7 +166,7 @@ def test_averages_leave_out_what_is_no_number():
     assert ours["gpe"].count == 0 and math.isnan(ours["gpe"].mean)
     table = format_table({"one": ours, "another": {"mstft": Average(1 / 3, 3)}}).splitlines()
     assert len({len(line) for line in table}) == 1 and len(table) == 4
-    assert table[0].split("|")[1:4] == [" system  ", " M-STFT ↓ ", " F0 RMSE Hz ↓  "]
-    assert "| one     | 3.000    | 4.00 (1 clips) | -     |" == table[2]
-    assert "| another | 0.333    | -              | -     |" == table[3]
+    assert table[0].split("|")[1:4] == [" system  ", " M-STFT ↓ ", " F0 RMSE Hz ↓     "]
+    assert table[2] == "| one     | 3.000    | 4.00 (of 1 clip) | -     |"
+    assert table[3] == "| another | 0.333    | -                | -     |"
     assert average([]) == {} and format_table({})

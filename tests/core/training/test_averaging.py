@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from toyrun import TOY, run_cli
+
 from flowsuite.core.training.averaging import average_checkpoints, find_checkpoints, weights_of
 from flowsuite.core.training.checkpoint import build_module, load_module, save_module
 from flowsuite.core.training.cli import main as flowsuite
@@ -109,3 +111,25 @@ def test_errors(run, tmp_path, capsys):
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
         assert not (tmp_path / "mean.ckpt").exists()
+
+
+RECIPE = """
+trainer:
+  max_epochs: 3
+  log_every_n_steps: 1
+  logger: false
+  callbacks:
+  - class_path: pytorch_lightning.callbacks.ModelCheckpoint
+    init_args: {dirpath: kept, every_n_train_steps: 4, save_top_k: -1, filename: "{step}"}
+"""
+
+
+def test_a_run_that_keeps_several_checkpoints_keeps_its_best_too(tmp_path):
+    (tmp_path / "run.yaml").write_text(RECIPE)
+    code, output = run_cli(["fit", "--config", "run.yaml", *TOY], tmp_path)
+    assert code == 0, output
+    kept = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert len(kept) > 1 and all(name.startswith("step=") for name in kept)
+    assert len(list(tmp_path.rglob("best.ckpt"))) == 1
+    code, output = run_cli(["audio", "average", "kept", "--last", "2", "--out", "mean.ckpt"], tmp_path)
+    assert code == 0 and "the mean of 2 checkpoints of toyflow.ToyFlow" in output, output
