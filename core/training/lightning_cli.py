@@ -212,7 +212,7 @@ class FlowCLI(LightningCLI):
             print(f"nothing left to train at epoch {self.trainer.current_epoch}: raise --trainer.max_epochs to go on")
             return
         for callback in self.trainer.callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.best_model_path:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
                 print(f"best checkpoint: {callback.best_model_path}")
 
     def _say_how_to_resume(self) -> int:

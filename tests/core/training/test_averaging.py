@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from toyrun import TOY, run_cli
 
 from flowsuite.core.training.averaging import average_checkpoints, find_checkpoints, weights_of
