@@ -9,11 +9,11 @@ from pathlib import Path
 from torch import Tensor
 
 from flowsuite.audio.command_model import add_model, add_sound, load_synthesizer, parse_spec
-from flowsuite.audio.griffin_lim import mel_griffin_lim
-from flowsuite.audio.metrics.table import average, copy_synthesis_metrics, format_table
+from flowsuite.audio.comparison import Comparison
 from flowsuite.audio.sources import KINDS, Source, SourceReader, list_sources
 from flowsuite.audio.synthesis import Synthesizer
 from flowsuite.audio.vocode_files import ON_ERROR, Bulk, Job, plan, plural
+from flowsuite.core.training.files import check_writable
 
 EXAMPLES = """\
 examples:
@@ -51,6 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--metrics", action="store_true", help="print how near the results are to the recordings")
     add("--baseline", action="store_true", help="with --metrics: Griffin-Lim's figures too")
     add("--no_pitch", action="store_true", help="with --metrics: leave out F0 and voicing, which take a while")
+    add("--json", type=Path, metavar="FILE", help="with --metrics: write the table there too")
     add("--quiet", action="store_true", help="no progress bar")
     return parser
 
@@ -59,10 +60,8 @@ class Measured:
     """What is done with a result once it is written: a picture, and the metrics."""
 
     def __init__(self, args: argparse.Namespace, synthesizer: Synthesizer):
-        self.args, self.spec, self.height = args, synthesizer.spec, synthesizer.flow.height
-        self.rows: dict[str, list[dict[str, float]]] = {"this model": []}
-        if args.baseline:
-            self.rows["Griffin-Lim"] = []
+        self.args, self.spec = args, synthesizer.spec
+        self.found = Comparison(self.spec, synthesizer.flow.height, args.baseline, not args.no_pitch)
 
     def __call__(self, job: Job, source: Source, wave: Tensor) -> None:
         if self.args.spectrogram:
@@ -71,31 +70,25 @@ class Measured:
             recording = {} if source.recording is None else {"recording": source.recording}
             waves = {**recording, "synthesis": wave}
             save_spectrogram(job.out.with_suffix(".png"), waves, self.spec.sample_rate)
-        if not self.args.metrics or source.recording is None:
-            return
-        height = self.height if self.height >= 3 else None
-        self.rows["this model"].append(self.figures(source, wave, height))
-        if self.args.baseline:
-            made = mel_griffin_lim(source.mel[None], self.spec, source.samples)[0]
-            self.rows["Griffin-Lim"].append(self.figures(source, source.finished(made), None))
-
-    def figures(self, source: Source, wave: Tensor, height: int | None) -> dict[str, float]:
-        return copy_synthesis_metrics(source.recording, wave, self.spec, pitch=not self.args.no_pitch, height=height)
+        if self.args.metrics and source.recording is not None:
+            self.found.add(source, wave)
 
     def print(self) -> None:
-        measured = len(self.rows["this model"])
-        if self.args.metrics and not measured:
+        if self.args.metrics and not len(self.found):
             print("no metrics: nothing was synthesised that has a recording")
         elif self.args.metrics:
-            print(f"copy-synthesis of {plural(measured, 'clip')} at temperature {self.args.temperature:g}")
-            print(format_table({system: average(rows) for system, rows in self.rows.items()}))
+            print(f"copy-synthesis of {plural(len(self.found), 'clip')} at temperature {self.args.temperature:g}")
+            print(self.found.table())
+            if self.args.json:
+                self.found.save(self.args.json, temperature=self.args.temperature)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; errors are exceptions with a message of one line."""
     args = make_parser().parse_args(argv)
-    if args.baseline and not args.metrics:
-        raise ValueError("--baseline is a row of the table of --metrics: give that too")
+    if (args.baseline or args.json) and not args.metrics:
+        raise ValueError("--baseline and --json are about the table of --metrics: give that too")
+    check_writable(args.json)
     jobs, there = plan(list_sources(args.inputs, args.only, args.out), args.out, args.overwrite)
     from rich.progress import Progress
 
