@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from flowsuite.core.numerics import at_least_float32
+
 
 def row_conv(x: Tensor, kernel: Tensor, dilation: tuple[int, int]) -> Tensor:
     """Output row r sees rows `r - 2 dh, r - dh, r`, and columns `-dw, 0, dw` beside its own; zeros beyond the borders.
@@ -96,9 +98,10 @@ def _products(padded: Tensor, taps: Tensor, reach: int) -> Tensor:
 def _kernel_gradient(grad: Tensor, padded: Tensor, reach: int) -> Tensor:
     """(N, R, O, W) and the padded input -> (O, C, 3, 3)."""
     width, channels = grad.shape[3], padded.shape[2]
-    taps = grad.new_zeros(3, grad.shape[2], 3 * channels)
+    taps = at_least_float32(grad.new_zeros(3, grad.shape[2], 3 * channels))
     for image, gradients in zip(padded, grad, strict=True):
         windows = _windows(image)
         for k in range(3):
-            taps[k] += torch.bmm(gradients, windows[..., k * reach : k * reach + width].mT).sum(0)
+            products = torch.bmm(gradients, windows[..., k * reach : k * reach + width].mT)
+            taps[k] += products.sum(0, dtype=taps.dtype)
     return taps.unflatten(2, (3, channels)).permute(1, 3, 2, 0)
