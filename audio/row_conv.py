@@ -36,7 +36,7 @@ class _RowConv(torch.autograd.Function):
     def forward(ctx, x, kernel, dilation):
         over_rows, reach = dilation
         ctx.reach, ctx.over_rows, ctx.rows = reach, over_rows, x.shape[1]
-        padded = F.pad(_grouped(x, over_rows).contiguous(), (reach, reach, 0, 0, 2, 0))
+        padded = _padded(_grouped(x, over_rows), reach, above=2)
         ctx.save_for_backward(padded, kernel)
         return _ungrouped(_products(padded, _tap_matrices(kernel), reach), over_rows, ctx.rows)
 
@@ -45,15 +45,20 @@ class _RowConv(torch.autograd.Function):
     def backward(ctx, grad):
         padded, kernel = ctx.saved_tensors
         reach = ctx.reach
-        grad = _grouped(grad, ctx.over_rows).contiguous()
+        grad = _grouped(grad, ctx.over_rows)
         grad_x = grad_kernel = None
         if ctx.needs_input_grad[0]:
-            beyond = F.pad(grad, (reach, reach, 0, 0, 0, 2))
+            beyond = _padded(grad, reach, below=2)
             turned = kernel.flip(2, 3).transpose(0, 1)
             grad_x = _ungrouped(_products(beyond, _tap_matrices(turned), reach), ctx.over_rows, ctx.rows)
         if ctx.needs_input_grad[1]:
             grad_kernel = _kernel_gradient(grad, padded, reach)
         return grad_x, grad_kernel, None
+
+
+def _padded(x: Tensor, reach: int, above: int = 0, below: int = 0) -> Tensor:
+    """With zeros around; contiguous, which padding alone leaves open where an axis has size 1."""
+    return F.pad(x, (reach, reach, 0, 0, above, below)).contiguous()
 
 
 def _grouped(x: Tensor, over_rows: int) -> Tensor:
@@ -78,7 +83,7 @@ def _tap_matrices(kernel: Tensor) -> Tensor:
 def _windows(image: Tensor) -> Tensor:
     """All runs of three rows of (R + 2, C, P), as a view (R, 3C, P)."""
     rows, channels, pitch = image.shape
-    return image.as_strided((rows - 2, 3 * channels, pitch), (channels * pitch, pitch, 1), image.storage_offset())
+    return image.as_strided((rows - 2, 3 * channels, pitch), (channels * pitch, pitch, 1))
 
 
 def _products(padded: Tensor, taps: Tensor, reach: int) -> Tensor:

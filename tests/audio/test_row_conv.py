@@ -14,7 +14,7 @@ def plain(x, kernel, dilation):
     return F.conv2d(image, kernel, dilation=dilation).transpose(1, 2)
 
 
-CASES = [((1, 1), (3, 4)), ((1, 1), (1, 1)), ((2, 1), (4, 5)), ((3, 4), (7, 11)), ((5, 2), (3, 3)), ((1, 8), (2, 3))]
+CASES = [((1, 1), (3, 4)), ((1, 1), (1, 1)), ((1, 2), (1, 3)), ((2, 1), (3, 1)), ((2, 1), (4, 5)), ((3, 4), (7, 11)), ((5, 2), (3, 3)), ((1, 8), (2, 3))]
 
 
 @pytest.mark.parametrize("dilation, size", CASES)

@@ -108,6 +108,16 @@ def test_everything_gets_gradient(make):
     assert mel.grad.flatten(1).any(1).all()
 
 
+@every_flow
+@pytest.mark.parametrize("n", [1, 5, 11])
+def test_gradients(make, n):
+    """Against finite differences, at the smallest sizes too."""
+    flow = make()
+    x, mel = (t.requires_grad_() for t in clips(2, n))
+    parameters = tuple(flow.transform.parameters())[:6]
+    assert torch.autograd.gradcheck(lambda x, mel, *_: flow.log_prob(x, mel), (x, mel, *parameters), fast_mode=True)
+
+
 EXTREMES = {
     "silence": lambda n: torch.zeros(n),
     "dc": lambda n: torch.full((n,), 0.5),
