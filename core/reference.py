@@ -1,4 +1,4 @@
-"""Weights of public implementations of continuous flows for vectors, turned into flowsuite models."""
+"""Weights of public implementations of flows for vectors, turned into flowsuite models."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from flowsuite.core.training.reference import build_with, convert_with
 CONVERTERS = {
     "ffjord": "flowsuite.core.reference_ffjord:convert_ffjord",
     "ffjord-vae": "flowsuite.core.reference_ffjord:convert_vae",
+    "planar": "flowsuite.core.reference_variational:convert_planar",
+    "radial": "flowsuite.core.reference_variational:convert_radial",
+    "sylvester": "flowsuite.core.reference_variational:convert_iaf",
     "zuko-cnf": "flowsuite.core.reference_ffjord:convert_zuko",
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowsuite.core.layers.scale import SigmoidScale
@@ -61,3 +63,23 @@ class Affine(ElementwiseMap):
         log_scale = self.scale(h)
         scale = (-log_scale).exp()
         return (y * scale - shift if self.shift_first else (y - shift) * scale), -log_scale
+
+
+class Gated(ElementwiseMap):
+    """`y = g x + (1 - g) m` with `g = sigmoid(s + offset)`; `params[..., 0] = m`, `params[..., 1] = s` (IAF,
+    arXiv 1606.04934, eq. 14; offset 1 as in arXiv 1803.05649)."""
+
+    n_params = 2
+
+    def __init__(self, offset: float = 1.0):
+        super().__init__()
+        self.offset = offset
+
+    def forward(self, x, params):
+        mean, s = params.unbind(-1)
+        return torch.lerp(mean, x, torch.sigmoid(s + self.offset)), F.logsigmoid(s + self.offset)
+
+    def inverse(self, y, params):
+        mean, s = params.unbind(-1)
+        # 1 / g = 1 + exp(-s - offset), and (y - (1 - g) m) / g = y + (y - m) exp(-s - offset)
+        return y + (y - mean) * torch.exp(-s - self.offset), -F.logsigmoid(s + self.offset)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flowsuite.core.nets.mlp import check_context
+from flowsuite.core.nets.mlp import check_context, make_activation
 
 
 def hidden_degrees(units: int, features: int) -> Tensor:
@@ -51,31 +51,33 @@ class MaskedLinear(nn.Linear):
 
 
 class ResidualBlock(nn.Module):
-    """`h + W_2 relu(W_1 relu(h) + C context)` with masked `W_1`, `W_2`; starts near the identity."""
+    """`h + W_2 a(W_1 a(h) + C context)` with masked `W_1`, `W_2`, activation a; starts near the identity."""
 
-    def __init__(self, degrees: Tensor, context_features: int = 0):
+    def __init__(self, degrees: Tensor, context_features: int = 0, activation: str = "relu"):
         super().__init__()
+        self.activation = make_activation(activation)
         self.first, self.second = MaskedLinear(degrees, degrees), MaskedLinear(degrees, degrees)
         self.context = nn.Linear(context_features, len(degrees)) if context_features else None
         nn.init.uniform_(self.second.weight, -1e-3, 1e-3)
         nn.init.uniform_(self.second.bias, -1e-3, 1e-3)
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
-        inner = self.first(F.relu(h))
+        inner = self.first(self.activation(h))
         if self.context is not None:
             inner = inner + self.context(context)
-        return h + self.second(F.relu(inner))
+        return h + self.second(self.activation(inner))
 
 
 class FeedForwardBlock(nn.Module):
-    """`relu(W h)` with masked `W`."""
+    """`a(W h)` with masked `W`, activation a."""
 
-    def __init__(self, degrees: Tensor):
+    def __init__(self, degrees: Tensor, activation: str = "relu"):
         super().__init__()
+        self.activation = make_activation(activation)
         self.linear = MaskedLinear(degrees, degrees)
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
-        return F.relu(self.linear(h))
+        return self.activation(self.linear(h))
 
 
 class MADE(nn.Module):
@@ -89,9 +91,12 @@ class MADE(nn.Module):
         n_params: P.
         hidden_features: units of every hidden layer.
         num_blocks: blocks between first and last layer.
-        residual: residual blocks of two masked layers each; else blocks of one layer and a ReLU.
+        residual: residual blocks of two masked layers each; else blocks of one layer and an activation.
         context_features: size of a context (B, context_features), 0 for none. It enters the first layer through
             `relu(linear(context))` and each residual block through a linear map after its first layer.
+        activation: one of `flowsuite.core.nets.mlp.ACTIVATIONS`.
+        context_last: the context enters once, as `linear(context)` added after the first activation, as in the
+            inverse autoregressive posteriors of arXiv 1803.05649; not with residual blocks.
     """
 
     def __init__(
@@ -102,8 +107,12 @@ class MADE(nn.Module):
         num_blocks: int = 2,
         residual: bool = True,
         context_features: int = 0,
+        activation: str = "relu",
+        context_last: bool = False,
     ):
         super().__init__()
+        if residual and context_last:
+            raise ValueError("context_last is for a MADE without residual blocks")
         for name, value in (("features", features), ("n_params", n_params), ("hidden_features", hidden_features)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -112,12 +121,14 @@ class MADE(nn.Module):
                 f"num_blocks and context_features must not be negative, got {num_blocks}, {context_features}"
             )
         self.features, self.n_params = features, n_params
-        self.residual, self.context_features = residual, context_features
+        self.residual, self.context_features, self.context_last = residual, context_features, context_last
+        self.activation = make_activation(activation)
         inputs, hidden = torch.arange(1, features + 1), hidden_degrees(hidden_features, features)
         self.first = MaskedLinear(inputs, hidden)
         self.context = nn.Linear(context_features, hidden_features) if context_features else None
         self.blocks = nn.ModuleList(
-            ResidualBlock(hidden, context_features) if residual else FeedForwardBlock(hidden) for _ in range(num_blocks)
+            ResidualBlock(hidden, context_features, activation) if residual else FeedForwardBlock(hidden, activation)
+            for _ in range(num_blocks)
         )
         self.last = MaskedLinear(hidden, inputs.repeat_interleave(n_params), strict=True)
 
@@ -130,10 +141,12 @@ class MADE(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         self.check(x, context)
         h = self.first(x)
-        if self.context is not None:
+        if self.context is not None and not self.context_last:
             h = h + F.relu(self.context(context))
         if not self.residual:
-            h = F.relu(h)
+            h = self.activation(h)
+        if self.context is not None and self.context_last:
+            h = h + self.context(context)
         for block in self.blocks:
             h = block(h, context)
         return self.last(h)

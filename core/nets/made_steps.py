@@ -77,27 +77,33 @@ class MADESteps:
         self.net, self.degree = net, 0
         self.shifts = {}
         if net.context is not None:
-            self.shifts[net.first] = F.relu(net.context(context))[:, net.first.out_order]
+            shift = net.context(context)
+            self.shifts[net.first] = (shift if net.context_last else F.relu(shift))[:, net.first.out_order]
             for block in net.blocks:
                 if isinstance(block, ResidualBlock):
                     self.shifts[block.first] = block.context(context)[:, block.first.out_order]
 
     def _run(self, layer: MaskedLinear, new_inputs: Tensor) -> Tensor:
-        linear = self.layers[layer]
-        h = linear(self.degree, new_inputs)
+        h = self.layers[layer](self.degree, new_inputs)
+        return h if layer is self.net.first and self.net.context_last else self._shift(layer, h)
+
+    def _shift(self, layer: MaskedLinear, h: Tensor) -> Tensor:
+        """The context's contribution to the present units of `layer`, added."""
         shift = self.shifts.get(layer)
-        return h if shift is None else h + shift[:, linear.units(self.degree)]
+        return h if shift is None else h + shift[:, self.layers[layer].units(self.degree)]
 
     def next(self, x: Tensor) -> Tensor:
         """Parameters (B, P) of the next feature, given the one before it, (B, 1); (B, 0) for the first feature."""
         net = self.net
         h = self._run(net.first, x)
         if not net.residual:
-            h = F.relu(h)
+            h = net.activation(h)
+        if net.context_last:
+            h = self._shift(net.first, h)
         for block in net.blocks:
             if isinstance(block, ResidualBlock):
-                h = h + self._run(block.second, F.relu(self._run(block.first, F.relu(h))))
+                h = h + self._run(block.second, block.activation(self._run(block.first, block.activation(h))))
             else:
-                h = F.relu(self._run(block.linear, h))
+                h = block.activation(self._run(block.linear, h))
         self.degree += 1
         return self._run(net.last, h)

@@ -22,6 +22,7 @@ flowsuite: normalizing-flow generative models with exact likelihoods
   flowsuite recipes   list what can be trained              flowsuite recipes, or flowsuite recipes ffjord toy
   flowsuite import    reference weights to a checkpoint     flowsuite import KIND w.pt --config c.json --out model.ckpt
   flowsuite density   steps, certificates, pictures         flowsuite density steps --ckpt_path m.ckpt --data rows.npy
+  flowsuite variational fit flows to densities, compare   flowsuite variational --targets U1 U4 --layers 2 8
   flowsuite demo      train the demo recipes, make a page   flowsuite demo
 {domains}
 `flowsuite COMMAND --help` says more. Errors are one line; FLOWSUITE_DEBUG=1 shows where they come from.
@@ -83,6 +84,7 @@ COMMANDS = {
     "import": "flowsuite.core.training.importing",
     "demo": "flowsuite.core.training.demo",
     "density": "flowsuite.core.training.density",
+    "variational": "flowsuite.core.variational.experiment",
 }
 
 

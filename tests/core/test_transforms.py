@@ -25,17 +25,21 @@ from flowsuite.core.layers.batchnorm import MovingBatchNorm
 from flowsuite.core.layers.continuous import CNF
 from flowsuite.core.layers.conv1x1 import InvertibleConv1x1, InvertibleConv1x1LU
 from flowsuite.core.layers.coupling import Coupling, MaskedCoupling, alternating, checkerboard
-from flowsuite.core.layers.elementwise import Additive, Affine
+from flowsuite.core.layers.elementwise import Additive, Affine, Gated
 from flowsuite.core.layers.elementwise_transform import ElementwiseTransform
 from flowsuite.core.layers.flow_step import FlowStep, FlowSteps
+from flowsuite.core.layers.iaf import InverseAutoregressive
 from flowsuite.core.layers.logit import Logit
 from flowsuite.core.layers.multiscale import MultiScale
 from flowsuite.core.layers.permute import Permutation
+from flowsuite.core.layers.planar import Planar
+from flowsuite.core.layers.radial import Radial
 from flowsuite.core.layers.reorder import EvenOdd, Flatten, Reverse
 from flowsuite.core.layers.scale import SCALES, make_scale
 from flowsuite.core.layers.spline import RationalQuadraticSpline
 from flowsuite.core.layers.split import GaussianTop, Split
 from flowsuite.core.layers.squeeze import Squeeze2d
+from flowsuite.core.layers.sylvester import Sylvester
 from flowsuite.core.layers.whitening import Whitening
 from flowsuite.core.maf import MAF
 from flowsuite.core.nets.conv import EdgeConv2d, GlowNet
@@ -46,6 +50,7 @@ from flowsuite.core.nets.mlp_field import MLPField
 from flowsuite.core.neural_ode import NeuralODE
 from flowsuite.core.ode import FixedGrid
 from flowsuite.core.transform import Compose, Inverse, Transform
+from flowsuite.core.variational import Posterior
 from flowsuite.images.ffjord import ImageFFJORD
 from flowsuite.images.glow import Glow
 from flowsuite.images.nice import NICE
@@ -292,6 +297,47 @@ CASES = [
     Case("maf-one-feature", lambda: autoregressive(1, spline(), context=2), (1,), (2,), inert=("net.first.weight",)),
     Case("iaf-affine", lambda: Inverse(autoregressive(4, softplus_affine())), (4,)),
     Case("iaf-spline-context", lambda: Inverse(autoregressive(3, spline(), context=2)), (3,), (2,)),
+    # Layers of variational posteriors, in their published direction and the other, learned and amortised.
+    Case("planar", lambda: Planar(4, 3), (4,)),
+    Case("planar-leaky", lambda: Planar(4, 3, "leaky_relu"), (4,)),
+    Case("planar-context", lambda: Planar(3, 2, context_features=4), (3,), (4,)),
+    Case("planar-leaky-context", lambda: Planar(3, 2, "leaky_relu", 0.05, 4), (3,), (4,), compiled=False),
+    Case("planar-one-feature", lambda: Planar(1, 3), (1,)),
+    Case("inverse-planar", lambda: Inverse(Planar(3, 4)), (3,), compiled=False),
+    Case("radial", lambda: Radial(4, 3), (4,)),
+    Case("radial-context", lambda: Radial(3, 2, context_features=4), (3,), (4,)),
+    Case("radial-one-feature", lambda: Radial(1, 3), (1,)),
+    Case("inverse-radial", lambda: Inverse(Radial(3, 4)), (3,)),
+    *(
+        Case(f"sylvester-{kind}", lambda kind=kind: Sylvester(4, 3, kind, reflections=3), (4,))
+        for kind in ("orthogonal", "householder", "triangular")
+    ),
+    *(
+        Case(
+            f"sylvester-{kind}-context",
+            lambda kind=kind: Sylvester(3, 2, kind, reflections=2, context_features=4),
+            (3,),
+            (4,),
+        )
+        for kind in ("orthogonal", "householder", "triangular")
+    ),
+    Case("sylvester-two-columns", lambda: Sylvester(5, 2, columns=2, context_features=3), (5,), (3,), compiled=False),
+    Case("sylvester-one-feature", lambda: Sylvester(1, 2, "triangular"), (1,), inert=("r",)),
+    Case("inverse-sylvester", lambda: Inverse(Sylvester(3, 2, columns=2)), (3,), compiled=False),
+    Case("iaf-gated", lambda: InverseAutoregressive(4, 12), (4,)),
+    Case("iaf-gated-context", lambda: InverseAutoregressive(4, 12, context_features=3), (4,), (3,)),
+    Case("iaf-gated-one-layer", lambda: InverseAutoregressive(3, 12, 0, 2), (3,), (2,), compiled=False),
+    Case(
+        "posterior-planar", lambda: Posterior(3, "planar", 3, context_features=2).transform, (3,), (2,), compiled=False
+    ),
+    Case(
+        "posterior-spline",
+        lambda: Posterior(3, "spline", 2, options={"hidden_features": 8}).transform,
+        (3,),
+        compiled=False,
+    ),
+    Case("posterior-nice", lambda: Posterior(3, "nice", 2, context_features=2).transform, (3,), (2,), compiled=False),
+    Case("maf-elu-residual", lambda: MaskedAutoregressive(MADE(4, 2, 12, activation="elu"), Gated()), (4,)),
     # Element-wise, composition and multi-scale.
     Case("elementwise-spline", lambda: ElementwiseTransform(IMAGE, spline()), IMAGE),
     Case("elementwise-affine", lambda: ElementwiseTransform(5, Affine()), (5,)),

@@ -77,6 +77,8 @@ def test_snippet(code, trained, monkeypatch):
     exec(code.replace("range(200)", "range(20)").replace("generate(100)", "generate(10)"), names)
     if "log_prob" in names:
         assert names["log_prob"].shape == (512,) and names["log_prob"].isfinite().all()
+    elif "log_q" in names:
+        assert names["z"].shape == (1000, 3) and names["log_q"].isfinite().all() and names["q"].report.ess > 0
     elif "samples" in names:
         assert names["samples"].shape == (1000, 2) and names["samples"].isfinite().all()
     elif "smiles" in names:
