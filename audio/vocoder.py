@@ -64,8 +64,11 @@ class Vocoder(Flow):
         """
         mels = as_mels(context, type(self).__name__)
         n = self._decoded_samples(mels, trim)
-        condition = self.condition(mels, n)
-        expected = (len(mels.mel), *condition.mel.shape[2:])
+        return self.decode_under(z, self.condition(mels, n), n)
+
+    def decode_under(self, z: Tensor, condition: Conditioning, n: int) -> Tensor:
+        """Waveforms (B, n) of latents (B, height, width) under a `condition` of that width."""
+        expected = (len(condition.mel), *condition.mel.shape[2:])
         if tuple(z.shape) != expected:
             raise ValueError(f"expected latents of shape {expected}, got {tuple(z.shape)}")
         z = at_least_float32(z)
@@ -126,15 +129,18 @@ class Vocoder(Flow):
         """The mask (B, height, width) of the latent's entries."""
         return valid
 
-    def condition(self, context: Tensor | Mels, n: int) -> Conditioning:
-        """The context of the layers for clips in n samples: upsampled, cut or zero-padded, squeezed."""
+    def condition(self, context: Tensor | Mels, n: int, skip: int = 0) -> Conditioning:
+        """The context of the layers for clips in n samples: upsampled, cut or zero-padded, squeezed.
+
+        The clips begin `skip` samples after the spectrograms.
+        """
         mels = as_mels(context, type(self).__name__)
         if mels.mel.shape[1] != self.n_mels:
             raise ValueError(f"expected spectrograms of {self.n_mels} bands, got {mels.mel.shape[1]}")
-        up = self.upsample(mels.mel, mels.frames)
+        up = self.upsample(mels.mel, mels.frames)[..., skip:]
         if up.shape[2] < n:
             raise ValueError(
-                f"{mels.mel.shape[2]} frames of {self.hop_length} samples cannot condition clips of {n} samples"
+                f"{mels.mel.shape[2]} frames of {self.hop_length} samples cannot condition clips of {skip + n} samples"
             )
         up, lengths = up[..., :n], mels.lengths
         if lengths is None and n % self.height:
