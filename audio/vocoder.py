@@ -55,6 +55,8 @@ class Vocoder(Flow):
     def decode(self, z: Tensor, context: Tensor | Mels | None = None, trim: int = 0) -> Tensor:
         """Waveforms (B, n) of latents (B, height, width); n is the longest of the lengths, or the spectrogram's length.
 
+        Under `torch.no_grad`, unless gradients are wanted: WaveFlow's fast synthesis has none.
+
         Args:
             z: standard latents; those behind the end of a clip are ignored.
             context: the spectrograms; with lengths, clips are cut there and zero-padded.
@@ -71,7 +73,7 @@ class Vocoder(Flow):
             raise ValueError(f"expected latents of shape {expected}, got {tuple(z.shape)}")
         z = at_least_float32(z)
         valid = self._in_latent_order(condition.valid)
-        z = z if valid is None else z * valid
+        z = z if valid is None else z.masked_fill(~valid, 0.0)
         return unsqueeze(self.transform.generate(z, condition))[:, :n]
 
     @torch.no_grad()
@@ -119,7 +121,7 @@ class Vocoder(Flow):
         condition = self.condition(mels, x.shape[1])
         rows = squeeze(at_least_float32(x), self.height).contiguous()
         if condition.valid is not None:
-            rows = rows * condition.valid
+            rows = rows.masked_fill(~condition.valid, 0.0)
         z, ladj = self.transform(rows, condition)
         return z, ladj, self._in_latent_order(condition.valid)
 
