@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 
 def gate(a: Tensor) -> Tensor:
-    """`tanh(a[..., :C, :]) * sigmoid(a[..., C:, :])`: (..., 2C, W) -> (..., C, W) (WaveNet, arXiv 1609.03499, equation 5).
+    """`tanh(a[..., :C, :]) * sigmoid(a[..., C:, :])`: (..., 2C, W) -> (..., C, W) (WaveNet, arXiv 1609.03499, eq. 5).
 
     By `tanh(u) = 2 sigmoid(2u) - 1` one sigmoid does for both: several times faster than `tanh` on CPUs, and its values
     are all that the backward pass needs.

@@ -11,6 +11,7 @@ from torch import Tensor
 from flowsuite.audio.conditioning import Mels
 from flowsuite.audio.features.mel import MelSpectrogram
 from flowsuite.audio.features.spec import MelSpec, as_spec
+from flowsuite.audio.samples import Spoken, save_spoken, speak
 from flowsuite.audio.segments import AudioBatch
 from flowsuite.audio.testing import copy_synthesis_report
 from flowsuite.audio.vocoder import Vocoder
@@ -171,9 +172,28 @@ class VocoderModule(FlowModule):
 
     # Generation
 
-    def generate(self, n, context=None, temperature=1.0, generator=None):
-        """Waveforms (n, samples), one for each of the spectrograms in `context`."""
+    def generate(self, n, context=None, temperature=1.0, generator=None, source: str | None = None, first: int = 0):
+        """Waveforms, one for each spectrogram in `context`, or from files.
+
+        Args:
+            n: how many.
+            context: (n, n_mels, F) or `Mels`; then the result is a tensor (n, samples).
+            temperature: factor on the noise.
+            generator: on this module's device.
+            source: audio files or spectrograms, a file or a folder, which the samples take in turn; then the result is
+                a `Spoken`.
+            first: number of the first sample.
+        """
+        if source is not None:
+            return speak(self, n, source, first, temperature, generator)
+        if context is None:
+            raise ValueError("a vocoder speaks from spectrograms: give --from FILE or FOLDER, of audio or of mels")
         return self.flow.sample(n, context, temperature, generator)
+
+    def save_samples(self, samples, out, first):
+        if not isinstance(samples, Spoken):
+            samples = Spoken(list(samples.cpu()), ["sample"] * len(samples))
+        return save_spoken(samples, out, first, self.spec.sample_rate)
 
     # TensorBoard
 

@@ -71,6 +71,7 @@ class RowAutoregressive(Transform):
             return z, sum_over_event(log_s)
 
     def inverse(self, z, context=None):
+        """Cached (`RowSampler`) under `torch.no_grad`; where autograd records, differentiable and far slower."""
         if torch.is_grad_enabled():
             return self.naive_inverse(z, context)
         return self._cached_inverse(z, context)

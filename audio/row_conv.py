@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from flowsuite.core.numerics import at_least_float32
+
 
 def row_conv(x: Tensor, kernel: Tensor, dilation: tuple[int, int]) -> Tensor:
     """Output row r sees rows `r - 2 dh, r - dh, r`, and columns `-dw, 0, dw` beside its own; zeros beyond the borders.
@@ -34,7 +36,7 @@ class _RowConv(torch.autograd.Function):
     def forward(ctx, x, kernel, dilation):
         over_rows, reach = dilation
         ctx.reach, ctx.over_rows, ctx.rows = reach, over_rows, x.shape[1]
-        padded = F.pad(_grouped(x, over_rows).contiguous(), (reach, reach, 0, 0, 2, 0))
+        padded = _padded(_grouped(x, over_rows), reach, above=2)
         ctx.save_for_backward(padded, kernel)
         return _ungrouped(_products(padded, _tap_matrices(kernel), reach), over_rows, ctx.rows)
 
@@ -43,15 +45,20 @@ class _RowConv(torch.autograd.Function):
     def backward(ctx, grad):
         padded, kernel = ctx.saved_tensors
         reach = ctx.reach
-        grad = _grouped(grad, ctx.over_rows).contiguous()
+        grad = _grouped(grad, ctx.over_rows)
         grad_x = grad_kernel = None
         if ctx.needs_input_grad[0]:
-            beyond = F.pad(grad, (reach, reach, 0, 0, 0, 2))
+            beyond = _padded(grad, reach, below=2)
             turned = kernel.flip(2, 3).transpose(0, 1)
             grad_x = _ungrouped(_products(beyond, _tap_matrices(turned), reach), ctx.over_rows, ctx.rows)
         if ctx.needs_input_grad[1]:
             grad_kernel = _kernel_gradient(grad, padded, reach)
         return grad_x, grad_kernel, None
+
+
+def _padded(x: Tensor, reach: int, above: int = 0, below: int = 0) -> Tensor:
+    """With zeros around; contiguous, which padding alone leaves open where an axis has size 1."""
+    return F.pad(x, (reach, reach, 0, 0, above, below)).contiguous()
 
 
 def _grouped(x: Tensor, over_rows: int) -> Tensor:
@@ -96,9 +103,10 @@ def _products(padded: Tensor, taps: Tensor, reach: int) -> Tensor:
 def _kernel_gradient(grad: Tensor, padded: Tensor, reach: int) -> Tensor:
     """(N, R, O, W) and the padded input -> (O, C, 3, 3)."""
     width, channels = grad.shape[3], padded.shape[2]
-    taps = grad.new_zeros(3, grad.shape[2], 3 * channels)
+    taps = at_least_float32(grad.new_zeros(3, grad.shape[2], 3 * channels))
     for image, gradients in zip(padded, grad, strict=True):
         windows = _windows(image)
         for k in range(3):
-            taps[k] += torch.bmm(gradients, windows[..., k * reach : k * reach + width].mT).sum(0)
+            products = torch.bmm(gradients, windows[..., k * reach : k * reach + width].mT)
+            taps[k] += products.sum(0, dtype=taps.dtype)
     return taps.unflatten(2, (3, channels)).permute(1, 3, 2, 0)

@@ -29,6 +29,8 @@ class MelUpsampler(nn.Module):
         factors: even numbers whose product is the hop length, (16, 16) as published.
     """
 
+    frame_reach = 2  # frames to either side that a frame's samples depend on: 1 + 1/u + 1/(u u') + ... < 2
+
     def __init__(self, factors: tuple[int, ...] = (16, 16)):
         super().__init__()
         if not factors or any(u < 2 or u % 2 for u in factors):
@@ -58,6 +60,7 @@ class TransposedUpsampler(nn.Module):
         if kernel_size < hop_length:
             raise ValueError(f"expected kernel_size >= hop_length, got {kernel_size} and {hop_length}")
         self.hop_length = hop_length
+        self.frame_reach = -(-kernel_size // hop_length) - 1  # frames before, none after
         self.conv = nn.ConvTranspose1d(n_mels, n_mels, kernel_size, stride=hop_length)
 
     def forward(self, mel: Tensor, frames: Tensor | None = None) -> Tensor:

@@ -55,6 +55,8 @@ class Vocoder(Flow):
     def decode(self, z: Tensor, context: Tensor | Mels | None = None, trim: int = 0) -> Tensor:
         """Waveforms (B, n) of latents (B, height, width); n is the longest of the lengths, or the spectrogram's length.
 
+        Under `torch.no_grad`, unless gradients are wanted: WaveFlow's fast synthesis has none.
+
         Args:
             z: standard latents; those behind the end of a clip are ignored.
             context: the spectrograms; with lengths, clips are cut there and zero-padded.
@@ -62,13 +64,16 @@ class Vocoder(Flow):
         """
         mels = as_mels(context, type(self).__name__)
         n = self._decoded_samples(mels, trim)
-        condition = self.condition(mels, n)
-        expected = (len(mels.mel), *condition.mel.shape[2:])
+        return self.decode_under(z, self.condition(mels, n), n)
+
+    def decode_under(self, z: Tensor, condition: Conditioning, n: int) -> Tensor:
+        """Waveforms (B, n) of latents (B, height, width) under a `condition` of that width."""
+        expected = (len(condition.mel), *condition.mel.shape[2:])
         if tuple(z.shape) != expected:
             raise ValueError(f"expected latents of shape {expected}, got {tuple(z.shape)}")
         z = at_least_float32(z)
         valid = self._in_latent_order(condition.valid)
-        z = z if valid is None else z * valid
+        z = z if valid is None else z.masked_fill(~valid, 0.0)
         return unsqueeze(self.transform.generate(z, condition))[:, :n]
 
     @torch.no_grad()
@@ -116,7 +121,7 @@ class Vocoder(Flow):
         condition = self.condition(mels, x.shape[1])
         rows = squeeze(at_least_float32(x), self.height).contiguous()
         if condition.valid is not None:
-            rows = rows * condition.valid
+            rows = rows.masked_fill(~condition.valid, 0.0)
         z, ladj = self.transform(rows, condition)
         return z, ladj, self._in_latent_order(condition.valid)
 
@@ -124,15 +129,18 @@ class Vocoder(Flow):
         """The mask (B, height, width) of the latent's entries."""
         return valid
 
-    def condition(self, context: Tensor | Mels, n: int) -> Conditioning:
-        """The context of the layers for clips in n samples: upsampled, cut or zero-padded, squeezed."""
+    def condition(self, context: Tensor | Mels, n: int, skip: int = 0) -> Conditioning:
+        """The context of the layers for clips in n samples: upsampled, cut or zero-padded, squeezed.
+
+        The clips begin `skip` samples after the spectrograms.
+        """
         mels = as_mels(context, type(self).__name__)
         if mels.mel.shape[1] != self.n_mels:
             raise ValueError(f"expected spectrograms of {self.n_mels} bands, got {mels.mel.shape[1]}")
-        up = self.upsample(mels.mel, mels.frames)
+        up = self.upsample(mels.mel, mels.frames)[..., skip:]
         if up.shape[2] < n:
             raise ValueError(
-                f"{mels.mel.shape[2]} frames of {self.hop_length} samples cannot condition clips of {n} samples"
+                f"{mels.mel.shape[2]} frames of {self.hop_length} samples cannot condition clips of {skip + n} samples"
             )
         up, lengths = up[..., :n], mels.lengths
         if lengths is None and n % self.height:

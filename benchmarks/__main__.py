@@ -17,6 +17,7 @@ SUITES = {
     "pointclouds": "benchmarks.pointclouds",
     "pointcloud-metrics": "benchmarks.pointcloud_metrics",
     "molecules": "benchmarks.molecules",
+    "audio": "benchmarks.audio",
 }
 MOLECULES = ("qm9", "zinc")
 

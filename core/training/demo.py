@@ -30,22 +30,28 @@ class Section:
     Attributes:
         title: heading.
         text: what was trained, and what was measured.
-        figures: (path inside the demo folder, caption) of every picture.
+        table: figures in lines of equal width, "" for none.
+        figures: (path inside the demo folder, caption) of every picture, or sound if it is a .wav.
         commands: the command lines that made it.
     """
 
     title: str
     text: str
+    table: str = ""
     figures: list[tuple[Path, str]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
 
 
 def render_section(section: Section, root: Path) -> str:
     parts = [f"<h2>{html.escape(section.title)}</h2>", f"<p>{html.escape(section.text)}</p>"]
+    if section.table:
+        parts.append(f"<pre>{html.escape(section.table)}</pre>")
     for path, caption in section.figures:
         source = html.escape(path.relative_to(root).as_posix(), quote=True)
         text = html.escape(caption)
-        parts.append(f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>')
+        sound = f'<audio controls preload="auto" src="{source}"></audio>'
+        shown = sound if path.suffix == ".wav" else f'<img src="{source}" alt="{text}">'
+        parts.append(f"<figure>{shown}<figcaption>{text}</figcaption></figure>")
     if section.commands:
         parts.append(f"<pre>{html.escape(chr(10).join(section.commands))}</pre>")
     return "\n".join(parts)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -88,6 +90,20 @@ def current_umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
     return umask
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Indented JSON, atomically; numbers that are not finite, which JSON does not have, as null."""
+    with atomic_write(path) as file:
+        file.write((json.dumps(finite_only(content), indent=2) + "\n").encode())
+
+
+def finite_only(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {name: finite_only(value) for name, value in content.items()}
+    return [finite_only(value) for value in content] if isinstance(content, (list, tuple)) else content
 
 
 def write_npz(path: str | os.PathLike, **arrays: np.ndarray) -> None:

@@ -180,7 +180,8 @@ class FlowCLI(LightningCLI):
         if config.get("enable_progress_bar") is not False and lacks(ProgressBar):
             callbacks.append(FlowProgressBar())
         if fitting and config.get("enable_checkpointing") is not False and not config.get("fast_dev_run"):
-            if lacks(ModelCheckpoint) and config.get("limit_val_batches") != 0:
+            chooses = any(isinstance(callback, ModelCheckpoint) and callback.monitor for callback in callbacks)
+            if not chooses and config.get("limit_val_batches") != 0:
                 callbacks.append(best_checkpoint(folder))
             if lacks(LastCheckpoint):
                 callbacks.append(LastCheckpoint(None if folder is None else str(folder)))
@@ -211,7 +212,7 @@ class FlowCLI(LightningCLI):
             print(f"nothing left to train at epoch {self.trainer.current_epoch}: raise --trainer.max_epochs to go on")
             return
         for callback in self.trainer.callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.best_model_path:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
                 print(f"best checkpoint: {callback.best_model_path}")
 
     def _say_how_to_resume(self) -> int:

@@ -7,7 +7,7 @@ import inspect
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ EXAMPLE = """examples:
   flowsuite sample --ckpt_path model.ckpt --num 16 --class 3 --out threes
   flowsuite sample --ckpt_path conditional.ckpt --context rows.npy --out one_a_row
   flowsuite sample --ckpt_path ffjord.ckpt --num 10000 --batch_size 10000 --solver euler:8 --out eight_steps
+  flowsuite sample --ckpt_path waveflow.ckpt --from recordings/ --num 16 --temperature 0.9 --out said
   flowsuite sample --ckpt_path pointflow.ckpt --num 24 --points 10000 --truncation 2 --out chairs
 The samples depend on --seed, --num and --batch_size, not on --devices."""
 
@@ -58,16 +59,16 @@ def parser() -> argparse.ArgumentParser:
     add("--solver", help="METHOD:STEPS or METHOD:TOLERANCE for continuous flows, such as euler:4 or dopri5:1e-6")
     add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
     add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes the checkpoint may name")
-    for name, (kind, text) in domain_options().items():
+    for name, (kind, text, *also) in domain_options().items():
         if kind is bool:
-            add(f"--{name}", action="store_true", default=None, help=text)
+            add(f"--{name}", *also, action="store_true", default=None, help=text)
         else:
-            add(f"--{name}", type=kind, help=text)
+            add(f"--{name}", *also, type=kind, help=text)
     return parser
 
 
-def domain_options() -> dict[str, tuple[Callable[[str], Any], str]]:
-    """Further options, from the module `sampling` of every domain that has one: name -> (type, help).
+def domain_options() -> dict[str, tuple]:
+    """Further options, from the module `sampling` of every domain that has one: name -> (type, help, other names).
 
     They are keyword arguments of `generate`, or of `finish_samples`, of the domain's `FlowModule`; the type bool makes
     a switch.
@@ -134,7 +135,8 @@ def labels_of(module: FlowModule, label: int | None, first: int, n: int, device:
 def batches(module: FlowModule, options: argparse.Namespace, rank: int) -> Iterator[tuple[int, int]]:
     """Generates and writes the batches that are this process's; gives (first sample, number) of each.
 
-    Batch number `i` draws from a generator seeded by `(seed, i)`, whoever computes it.
+    Batch number `i` draws from a generator seeded by `(seed, i)`, whoever computes it. A `generate` with an argument
+    `first` is told the number of its first sample.
     """
     device, (further, _) = next(module.parameters()).device, chosen(module, options)
     context = context_for(module, options.context)
@@ -145,6 +147,8 @@ def batches(module: FlowModule, options: argparse.Namespace, rank: int) -> Itera
         generator = torch.Generator(device).manual_seed(fold_seed(options.seed, "sample", index))
         labels = labels_of(module, options.label, first, n, device)
         given = labels if context is None else rows_in_turn(context, first, n)
+        if "first" in inspect.signature(module.generate).parameters:
+            further["first"] = first
         samples = module.generate(n, given, options.temperature, generator, **further)
         module.save_samples(samples, options.out, first)
         yield first, n
