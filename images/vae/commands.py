@@ -10,7 +10,6 @@ COMMANDS = {
     "reconstruct": ("images beside their reconstructions", "flowsuite.images.vae.reconstruct"),
     "traverse": ("what one latent after another changes", "flowsuite.images.vae.traverse"),
     "table": ("kinds of posterior at equal size: train, compare", "flowsuite.images.vae.table"),
-    "demo": ("train the demo recipe, make a page", "flowsuite.images.vae.demo"),
 }
 
 

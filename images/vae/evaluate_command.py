@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.files import write_json
 from flowsuite.images.vae.evaluation import evaluate
 from flowsuite.images.vae.tools import dataset_of, load_vae, make_parser, positive
 
@@ -17,9 +15,9 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     flow = load_vae(args)
     data = dataset_of(args, flow)
-    report = evaluate(flow, data, args.samples, args.batch_size, args.seed, args.rows, progress=not args.quiet)
+    options = {"batch_size": args.batch_size, "rows": args.rows, "progress": not args.quiet}
+    report = evaluate(flow, data, args.samples, args.seed, **options)
     print(report.table())
     if args.json:
-        with atomic_write(args.json) as file:
-            file.write((json.dumps(report.as_dict(), indent=2) + "\n").encode())
+        write_json(args.json, report.as_dict())
     return 0

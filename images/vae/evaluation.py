@@ -61,7 +61,7 @@ class VAEReport:
 
 
 @torch.no_grad()
-def evaluate(
+def measure(
     flow: FlowVAE,
     dataset,
     samples: int = 5000,
@@ -69,16 +69,18 @@ def evaluate(
     seed: int = 0,
     rows: int = 2000,
     progress: bool = False,
-) -> VAEReport:
-    """Bound, likelihood and active latents on a data set of `(uint8 image, label)`.
+) -> Tensor:
+    """Of each image `log p(x|z)`, `log p(z) - log q(z|x)`, `log p(x)` in nats, and its noiseless code: (N, 3 + D).
 
     The draws of a batch are seeded by (seed, batch): the same figures in every run with one `batch_size` and one
     `rows`; the generators of the caller are left as they were.
 
     Args:
         flow: in evaluation mode.
+        dataset: of `(uint8 image, label)`.
         samples: importance samples of each image; published 5000, of Caltech silhouettes 2000.
         batch_size: images encoded at a time; halved where the device runs out of memory.
+        seed: of the draws.
         rows: images decoded at a time.
         progress: show a progress bar.
     """
@@ -86,7 +88,6 @@ def evaluate(
         raise ValueError("figures must be measured in evaluation mode: call flow.eval() first")
 
     def figures(x: Tensor, context: None) -> Tensor:
-        """Of each image log-likelihood, prior minus posterior, importance-sampled likelihood and code: (N, 3 + D)."""
         terms = flow.terms(x)
         columns = [terms.log_likelihood[0], (terms.log_prior - terms.log_q)[0]]
         columns.append(flow.log_prob(x, samples=samples, rows=rows))
@@ -97,11 +98,16 @@ def evaluate(
         for i, (x, _) in enumerate(batches(dataset, batch_size, "importance sampling" if progress else "")):
             torch.manual_seed(seed * 1_000_003 + i)
             found.append(halve_on_out_of_memory(figures, x.to(flow.device), None).cpu())
-    return summarize(torch.cat(found), flow, samples, seed)
+    return torch.cat(found)
+
+
+def evaluate(flow: FlowVAE, dataset, samples: int = 5000, seed: int = 0, **options) -> VAEReport:
+    """Bound, likelihood and active latents on a data set, see `measure`."""
+    return summarize(measure(flow, dataset, samples, seed=seed, **options), flow, samples, seed)
 
 
 def summarize(found: Tensor, flow: FlowVAE, samples: int, seed: int) -> VAEReport:
-    """The report from `figures` of `evaluate`, (N, 3 + D)."""
+    """The report from what `measure` gives, (N, 3 + D)."""
     n = len(found)
     reconstruction, divergence, log_p, codes = -found[:, 0], -found[:, 1], found[:, 2], found[:, 3:]
     elbo = -reconstruction - divergence
