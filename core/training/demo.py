@@ -72,9 +72,9 @@ def write_page(sections: list[Section], root: Path) -> Path:
 
 
 def train_recipe(recipe: str, folder: Path, options: Sequence[str] = (), kind: str = "best") -> tuple[Path, str]:
-    """Trains a recipe, into `<root>/<recipe>` if `folder` is `<root>/...`; its checkpoint, "best" or "last", and the command.
+    """Trains a recipe into `<root>/<recipe>`, `folder` being `<root>/...`; its checkpoint and the command.
 
-    `options` are further options of `flowsuite fit`.
+    `kind` is "best" or "last"; `options` are further options of `flowsuite fit`.
     """
     from flowsuite.core.training.lightning_cli import run
     from flowsuite.core.training.runs import newest_checkpoint

@@ -20,7 +20,7 @@ from flowsuite.images.commands import positive
 from flowsuite.images.vae.evaluation import measure, summarize
 
 REDUCED = "images/vae-mnist-reduced"
-# row of the table -> (kind of posterior, layers, options): about 0.55 million parameters each, of 256 features and 64 latents
+# row of the table -> (kind of posterior, layers, options): some 0.55 million parameters, of 256 features, 64 latents
 SIZES = {
     "gaussian": ("gaussian", 1, {}),
     "gaussian-wide": ("gaussian", 1, {}),
@@ -46,8 +46,8 @@ The recipe is {REDUCED} if none is named: few digits, small networks, on a CPU."
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         "flowsuite images vae table",
-        description="Trains a recipe with posteriors of equal size, measures -ELBO and -log p(x) by importance sampling "
-        "on its test set, and writes table.csv.",
+        description="Trains a recipe with posteriors of equal size, measures -ELBO and -log p(x) by importance "
+        "sampling on its test set, and writes table.csv.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
