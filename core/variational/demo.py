@@ -19,7 +19,19 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
 
     `options` are further options of `flowsuite variational`.
     """
-    argv = ["--kinds", "planar", "spline", "--layers", str(LAYERS), "--steps", "400", "--anneal_steps", "100"]
+    argv = [
+        "--kinds",
+        "planar",
+        "spline",
+        "--layers",
+        str(LAYERS),
+        "--steps",
+        "400",
+        "--anneal_steps",
+        "100",
+        "--lr",
+        "0.015",
+    ]
     argv += ["--workers", str(min(2, os.cpu_count() or 1)), "--out", str(folder), *options]
     experiment.main(argv)
     with open(folder / "table.csv", newline="", encoding="utf-8") as file:
