@@ -237,6 +237,7 @@ def test_distribution_of_a_context():
 
 
 def test_distribution_within_torch_distributions():
+    torch.manual_seed(0)
     q = FlowDistribution(Posterior(2, "radial", 2))
     moved = TransformedDistribution(q, [AffineTransform(1.0, 2.0, event_dim=1), ExpTransform()])
     y = moved.rsample((6,))
