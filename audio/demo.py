@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowsuite.audio.comparison import MODEL
+from flowsuite.audio.data import SpeechLike
 from flowsuite.audio.metrics.table import Average, format_table
 from flowsuite.audio.vocode import main as vocode
 from flowsuite.audio.wave_files import write_wave
+from flowsuite.core.training import inputs
 from flowsuite.core.training.demo import Section, train_recipe
 from flowsuite.core.training.files import make_folder
-from flowsuite.core.training.recipes import data_module
 
 RECIPE = "audio/demo"
 CLIPS, PLAYED = 6, 3
@@ -25,7 +26,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     `options` are further options of `flowsuite fit`.
     """
     checkpoint, command = train_recipe(RECIPE, folder, options, "last")
-    data = data_module(RECIPE)
+    data = inputs.recipe_data(RECIPE, {}, {"SpeechLike": SpeechLike}, "flowsuite.audio.data", "a recipe")
     recordings, copies, report = make_folder(folder / "recordings"), folder / "copies", folder / "metrics.json"
     clips = data.clips("test")
     names = [name.replace("/", "_") for name in clips.names[:CLIPS]]
@@ -65,10 +66,10 @@ def describe(figures: dict[str, float | None]) -> str:
     pitch = "No clip was voiced enough to follow its pitch. "
     if cents is not None:
         pitch = (
-            f"Where both are voiced, its pitch is {cents:.0f} cents from the original's (root mean square; a semitone is "
-            f"100), and {figures['vuv_error']:.0%} of the frames change between voiced and unvoiced. "
+            f"Where both are voiced, its pitch is {cents:.0f} cents from the original's (root mean square; a semitone "
+            f"is 100), and {figures['vuv_error']:.0%} of the frames change between voiced and unvoiced. "
         )
     return (
-        f"{CLIPS} test clips were analysed to log-mel spectrograms and synthesised again from these alone, at temperature "
-        f"{TEMPERATURE}. {pitch}Griffin-Lim, which needs no training, is in the table for comparison."
+        f"{CLIPS} test clips were analysed to log-mel spectrograms and synthesised again from these alone, at "
+        f"temperature {TEMPERATURE}. {pitch}Griffin-Lim, which needs no training, is in the table for comparison."
     )

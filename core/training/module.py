@@ -42,7 +42,7 @@ class FlowModule(pl.LightningModule):
         non_finite: "stop" training when loss or gradient is not finite, or "skip" that update and count it; a run that
             has skipped every update ends in an error.
         init_batches: training batches that the data-dependent initialisation sees, together.
-        spike_factor: skip, and count, updates whose gradient norm exceeds so many times its running mean (`SpikeGuard`);
+        spike_factor: skip, and count, updates whose gradient norm is so many times its running mean (`SpikeGuard`);
             the host then waits for the norm in every step.
     """
 
