@@ -4,9 +4,16 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
+from flowsuite.audio.features import MelSpectrogram
+from flowsuite.audio.features.spec import as_spec
+from flowsuite.audio.speech_like import speech_like
+from flowsuite.audio.wave_files import write_wave
 from flowsuite.core.training import cli
+from flowsuite.core.training.recipes import find_recipe
 
 README = Path(__file__).parents[2] / "README.md"
 SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--trainer.check_val_every_n_epoch", "1"]
@@ -15,10 +22,12 @@ DEMOS = {  # recipes that are trained here, and what makes them short
     "images/demo": [],
     "molecules/demo": [word for key, value in FEW_MOLECULES.items() for word in (f"--data.init_args.{key}", value)]
     + ["--model.init_args.test_samples", "20"],
+    "audio/demo": ["--model.init_args.flow.init_args.channels", "4", "--model.init_args.test_clips", "1"],
 }
 CHECKPOINTS = {
     "CKPT": "runs/images/demo/version_0/checkpoints/best.ckpt",
     "MOLECULES": "runs/molecules/demo/version_0/checkpoints/best.ckpt",
+    "VOCODER": "runs/audio/demo/version_0/checkpoints/best.ckpt",
 }
 FEWER = {("--num", "100"): "10", ("--num", "20"): "4", ("--steps", "100"): "1"}
 
@@ -35,14 +44,24 @@ def commands():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder in which two demo recipes were trained for two steps, and from one of them molecules were drawn."""
+    """A folder in which demo recipes were trained for two steps, with molecules drawn from one, speech and its mel."""
     folder = tmp_path_factory.mktemp("readme")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for recipe in DEMOS:
             assert cli.main(["fit", "--config", recipe, *SHORT, *DEMOS[recipe]]) == 0
         assert cli.main(["sample", "--ckpt_path", CHECKPOINTS["MOLECULES"], "--num", "8", "--out", "drawn"]) == 0
+    write_speech(folder)
     return folder
+
+
+def write_speech(folder):
+    """A recording for the demo's vocoder, and a mel such as an acoustic model would predict."""
+    spec = yaml.safe_load(find_recipe("audio/demo").read_text())["model"]["init_args"]["spec"]
+    wave = speech_like(0, sample_rate=spec["sample_rate"], seconds=(1.0, 1.0)).wave
+    write_wave(folder / "speech.wav", wave, spec["sample_rate"])
+    (folder / "mels").mkdir()
+    np.save(folder / "mels" / "predicted.npy", MelSpectrogram(as_spec(spec))(wave[None])[0].numpy())
 
 
 @pytest.mark.parametrize("argv", commands(), ids=" ".join)
