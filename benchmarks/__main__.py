@@ -18,6 +18,7 @@ SUITES = {
     "pointcloud-metrics": "benchmarks.pointcloud_metrics",
     "molecules": "benchmarks.molecules",
     "audio": "benchmarks.audio",
+    "variational": "benchmarks.variational",
 }
 MOLECULES = ("qm9", "zinc")
 
@@ -27,11 +28,10 @@ def main() -> None:
     parser.add_argument("suite", choices=SUITES)
     parser.add_argument("--rounds", type=int, default=15, help="interleaved repetitions (%(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[16, 32], help="image sizes to time (16 and 32)")
-    parser.add_argument(
-        "--seconds", type=float, default=120, help="training time of a race, or before sampling molecules"
-    )
+    seconds = "training time of a race (of all contenders on a target: variational), or before sampling molecules"
+    parser.add_argument("--seconds", type=float, default=120, help=seconds)
     parser.add_argument("--batch", type=int, default=512, help="batch of a race on toy densities (%(default)s)")
-    parser.add_argument("--part", choices=("steps", "races"), help="of cnf and pointclouds: only this")
+    parser.add_argument("--part", choices=("steps", "races"), help="of cnf, pointclouds, variational: only this")
     parser.add_argument("--molecules", nargs="+", choices=MOLECULES, default=MOLECULES, help="sizes of molecules (all)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch (%(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")

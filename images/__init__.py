@@ -1,4 +1,4 @@
-"""flowsuite.images: NICE, RealNVP, Glow and FFJORD, their data, metrics and recipes."""
+"""flowsuite.images: NICE, RealNVP, Glow, FFJORD and autoencoders with flow posteriors, their data, metrics, recipes."""
 
 from flowsuite.images.ffjord import ImageFFJORD
 from flowsuite.images.flow import ImageFlow
@@ -7,15 +7,19 @@ from flowsuite.images.inpaint import inpaint
 from flowsuite.images.nice import NICE
 from flowsuite.images.realnvp import RealNVP
 from flowsuite.images.reference import from_reference
+from flowsuite.images.vae import FlowVAE
 
 __all__ = [
     "NICE",
     "ContinuousImageModule",
+    "ContinuousVAEModule",
+    "FlowVAE",
     "Glow",
     "ImageFFJORD",
     "ImageFlow",
     "ImageFlowModule",
     "RealNVP",
+    "VAEModule",
     "from_reference",
     "inpaint",
 ]
@@ -23,7 +27,9 @@ __all__ = [
 
 _MODULES = {
     "ContinuousImageModule": "flowsuite.images.continuous",
+    "ContinuousVAEModule": "flowsuite.images.vae.continuous",
     "ImageFlowModule": "flowsuite.images.module",
+    "VAEModule": "flowsuite.images.vae.module",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -229,6 +230,8 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--num", type=positive, default=64, help="samples (%(default)s)")
     sub.add_argument("--temperature", type=float, default=0.7, help="multiplies the latents (%(default)s)")
 
+    commands.add_parser("vae", help="tools for variational autoencoders: flowsuite images vae --help")
+
     sub = command("diagnose", diagnose, "bits and latents by level, condition of 1x1 convolutions", True, False)
     sub.add_argument("--num", type=positive, default=64, help="images (%(default)s)")
     return parser
@@ -249,6 +252,11 @@ def png(text: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; errors are exceptions with a message of one line."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["vae"]:
+        from flowsuite.images.vae import commands
+
+        return commands.main(argv[1:])
     args = make_parser().parse_args(argv)
     args.function(args)
     return 0

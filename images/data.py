@@ -1,6 +1,8 @@
 """The image data modules, by their names in recipes: `data: class_path: flowsuite.images.data.CIFAR10`."""
 
+from flowsuite.images.binary import BinaryImageModule
 from flowsuite.images.data_base import DownloadableModule, ImageDataModule
+from flowsuite.images.data_binary import BinaryDigits, BinaryMNIST, CaltechSilhouettes, LarochelleMNIST, Omniglot
 from flowsuite.images.data_celeba import CelebA
 from flowsuite.images.data_celebahq import CelebAHQ
 from flowsuite.images.data_cifar import CIFAR10, SVHN
@@ -17,6 +19,10 @@ __all__ = [
     "NPZ",
     "SVHN",
     "TFD",
+    "BinaryDigits",
+    "BinaryImageModule",
+    "BinaryMNIST",
+    "CaltechSilhouettes",
     "CelebA",
     "CelebAHQ",
     "Digits",
@@ -27,4 +33,6 @@ __all__ = [
     "ImageDataModule",
     "ImageFolder",
     "ImageNetBatches",
+    "LarochelleMNIST",
+    "Omniglot",
 ]

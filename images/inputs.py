@@ -15,8 +15,9 @@ from flowsuite.images.data_folder import NPZ, ImageReader
 from flowsuite.images.datasets import ImageFiles, ImageSet
 from flowsuite.images.files import EXTENSIONS, as_images, list_images
 from flowsuite.images.flow import ImageFlow
+from flowsuite.images.vae.model import FlowVAE
 
-ABSTRACT = ("ImageDataModule", "DownloadableModule")
+ABSTRACT = ("ImageDataModule", "DownloadableModule", "BinaryImageModule")
 MODULES = {
     name: cls
     for name, cls in vars(data_modules).items()
@@ -28,7 +29,7 @@ MODULES = {
 
 
 def open_images(
-    specs: list[str], flow: ImageFlow, split: str = "test", resize: bool = False, options: str = "{}"
+    specs: list[str], flow: ImageFlow | FlowVAE, split: str = "test", resize: bool = False, options: str = "{}"
 ) -> ImageSet | ImageFiles:
     """The images that `specs` name, in the shape of `flow`.
 
@@ -49,7 +50,7 @@ def open_images(
     return dataset
 
 
-def _open(specs: list[str], flow: ImageFlow, split: str, resize: bool, options: str) -> ImageSet | ImageFiles:
+def _open(specs: list[str], flow: ImageFlow | FlowVAE, split: str, resize: bool, options: str) -> ImageSet | ImageFiles:
     first = Path(specs[0])
     if len(specs) == 1 and first.suffix == ".npz":
         return _open_npz(first, split)
@@ -65,7 +66,7 @@ def _open(specs: list[str], flow: ImageFlow, split: str, resize: bool, options: 
     return data_module(specs[0], options).dataset(split)
 
 
-def _open_files(paths: list[Path], flow: ImageFlow, resize: bool) -> ImageFiles:
+def _open_files(paths: list[Path], flow: ImageFlow | FlowVAE, resize: bool) -> ImageFiles:
     channels, height, width = flow.image_shape
     if resize and height != width:
         raise ValueError(f"--resize cuts squares, and the model wants {height}x{width}")

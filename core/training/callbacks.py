@@ -136,3 +136,11 @@ class FlowProgressBar(TQDMProgressBar):
         if trainer.training:
             items.update({name: float(value) for name, value in pl_module.latest.items()})
         return items
+
+    def print(self, *args, sep: str = " ", **kwargs):
+        """Above the bar; plainly where no bar is open, as at the end of a test, whose lines Lightning drops."""
+        bars = self._train_progress_bar, self._val_progress_bar, self._test_progress_bar, self._predict_progress_bar
+        if any(bar is not None and not bar.disable for bar in bars):
+            super().print(*args, sep=sep, **kwargs)
+        else:
+            print(*args, sep=sep, **kwargs)

@@ -1,4 +1,4 @@
-"""`flowsuite demo`: trains every domain's demo recipe, generates, and writes a page to look at."""
+"""`flowsuite demo`: every `demo` module trains something small, generates, and gets a section of one page."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flowsuite.core.training.cli import has_module
 from flowsuite.core.training.files import atomic_write, make_folder
-from flowsuite.core.training.recipes import domains
+from flowsuite.core.training.recipes import domains, package_folder
 
 STYLE = """
 body { font-family: system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -25,7 +24,7 @@ pre { background: #f4f4f4; padding: .8rem; overflow-x: auto; }
 
 @dataclass
 class Section:
-    """One domain's part of the page.
+    """One part of the page.
 
     Attributes:
         title: heading.
@@ -73,9 +72,9 @@ def write_page(sections: list[Section], root: Path) -> Path:
 
 
 def train_recipe(recipe: str, folder: Path, options: Sequence[str] = (), kind: str = "best") -> tuple[Path, str]:
-    """Trains `<domain>/<name>` into the folder `<root>/<domain>`; its checkpoint, "best" or "last", and the command.
+    """Trains a recipe into `<root>/<recipe>`, `folder` being `<root>/...`; its checkpoint and the command.
 
-    `options` are further options of `flowsuite fit`.
+    `kind` is "best" or "last"; `options` are further options of `flowsuite fit`.
     """
     from flowsuite.core.training.lightning_cli import run
     from flowsuite.core.training.runs import newest_checkpoint
@@ -85,31 +84,39 @@ def train_recipe(recipe: str, folder: Path, options: Sequence[str] = (), kind: s
     status = run([*command, *options])
     if status:
         raise RuntimeError(f"training of {recipe} ended with exit code {status}")
-    found = newest_checkpoint(folder / recipe.rpartition("/")[2], kind)
+    found = newest_checkpoint(folder.parent / recipe, kind)
     if found is None:
-        raise FileNotFoundError(f"training left no checkpoint below {folder}")
+        raise FileNotFoundError(f"training left no checkpoint below {folder.parent / recipe}")
     return found[0], " ".join(["flowsuite", *command])
 
 
-def domains_with_demo() -> list[str]:
-    return [name for name in domains() if has_module(f"flowsuite.{name}", "demo")]
+def section_modules() -> dict[str, str]:
+    """Name -> module with `run(folder) -> Section`: `demo` of a domain, or of a package inside one or inside core."""
+    found = {}
+    for room in (*domains(), "core"):
+        folder = package_folder(room)
+        for path in sorted([*folder.glob("demo.py"), *folder.glob("*/demo.py")]) if folder else ():
+            package = (room, *path.relative_to(folder).parent.parts)
+            if package != ("core", "training"):  # this module
+                found[package[-1]] = ".".join(("flowsuite", *package, "demo"))
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:
-    found = domains_with_demo()
+    found = section_modules()
     parser = argparse.ArgumentParser(
         "flowsuite demo",
         description="Trains the demo recipe of every domain, generates from it, and writes a page with the results.",
         epilog="example: flowsuite demo --out runs/demo",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the page (%(default)s)")
-    parser.add_argument("--only", nargs="+", choices=found, metavar="DOMAIN", help=f"some of: {', '.join(found)}")
+    parser.add_argument("--only", nargs="+", choices=found, metavar="NAME", help=f"some of: {', '.join(found)}")
     args = parser.parse_args(argv)
     make_folder(args.out)
     sections = []
     for name in args.only or found:
         start = time.perf_counter()
-        section = importlib.import_module(f"flowsuite.{name}.demo").run(args.out / name)
+        section = importlib.import_module(found[name]).run(args.out / name)
         section.text += f" The whole part took {time.perf_counter() - start:.0f} s on {os.cpu_count()} CPU cores."
         sections.append(section)
     page = write_page(sections, args.out)

@@ -206,5 +206,6 @@ def finish(options: argparse.Namespace, jobs: dict[str, Job], argv: list[str] | 
         figures.append((path, caption))
     given = sys.argv[2:] if argv is None else argv
     text = "Flows fitted to unnormalised densities by reverse KL; densities by the exact inverse. Figures: table.csv."
-    section = Section("Variational inference", text, figures, [" ".join(["flowsuite variational", *given])])
+    commands = [" ".join(["flowsuite variational", *given])]
+    section = Section("Variational inference", text, figures=figures, commands=commands)
     return write_page([section], options.out)

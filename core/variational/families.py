@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from flowsuite.core.layers.amortized_cnf import AmortizedCNF
 from flowsuite.core.layers.coupling import Coupling
 from flowsuite.core.layers.elementwise import Additive, Affine, ElementwiseMap
 from flowsuite.core.layers.iaf import InverseAutoregressive
@@ -16,6 +16,7 @@ from flowsuite.core.layers.scale import TanhScale
 from flowsuite.core.layers.spline import RationalQuadraticSpline
 from flowsuite.core.layers.sylvester import Sylvester
 from flowsuite.core.nets.mlp import MLP
+from flowsuite.core.ode import Adaptive
 from flowsuite.core.transform import Transform
 
 
@@ -88,13 +89,15 @@ def spline(
     activation: str = "relu",
     num_bins: int = 8,
     tail_bound: float = 5.0,
+    logit_divisor: float = 1.0,
 ) -> list[Transform]:
-    """`InverseAutoregressive` with rational-quadratic splines on [-tail_bound, tail_bound]."""
+    """`InverseAutoregressive` with rational-quadratic splines on [-tail_bound, tail_bound].
+
+    Density estimators divide the logits by `sqrt(hidden_features)`; small posteriors learn faster without.
+    """
 
     def make_map() -> ElementwiseMap:
-        return RationalQuadraticSpline(
-            num_bins, tail_bound, logit_divisor=math.sqrt(hidden_features), identity_at_zero=True
-        )
+        return RationalQuadraticSpline(num_bins, tail_bound, logit_divisor=logit_divisor, identity_at_zero=True)
 
     return _autoregressive(dims, n_layers, context_features, hidden_features, num_blocks, activation, make_map)
 
@@ -126,6 +129,23 @@ def affine(dims: int, n_layers: int, context_features: int, hidden_features: int
     return _couplings(dims, n_layers, context_features, hidden_features, lambda: Affine(TanhScale(), shift_first=False))
 
 
+def cnf(
+    dims: int,
+    n_layers: int,
+    context_features: int,
+    hidden: Sequence[int] = (512, 512),
+    rank: int = 20,
+    tolerance: float | None = None,
+    eval_tolerance: float = 1e-5,
+    end_time: float = 0.5,
+) -> list[Transform]:
+    """`AmortizedCNF` by dopri5 at `tolerance` in training (published 1e-5), by 8 steps of RK4 if None."""
+    solver = None if tolerance is None else Adaptive(rtol=tolerance, atol=tolerance)
+    evaluated = Adaptive(rtol=eval_tolerance, atol=eval_tolerance)
+    sizes = {"hidden": hidden, "rank": rank, "end_time": end_time}
+    return [AmortizedCNF(dims, n_layers, context_features, **sizes, solver=solver, eval_solver=evaluated)]
+
+
 FAMILIES: dict[str, Callable[..., list[Transform]]] = {
     "planar": planar,
     "radial": radial,
@@ -136,6 +156,7 @@ FAMILIES: dict[str, Callable[..., list[Transform]]] = {
     "nice": nice,
     "affine": affine,
     "spline": spline,
+    "cnf": cnf,
 }
 
 DEFAULT_LAYERS = {
@@ -148,4 +169,5 @@ DEFAULT_LAYERS = {
     "nice": 8,
     "affine": 8,
     "spline": 4,
+    "cnf": 1,
 }

@@ -33,7 +33,7 @@ class Posterior(Flow):
     Args:
         dims: D.
         kind: "gaussian" (no layers), "planar", "radial", "orthogonal", "householder" or "triangular" (Sylvester),
-            "iaf", "nice", "affine" (RealNVP couplings) or "spline" (autoregressive, arXiv 1906.04032).
+            "iaf", "nice", "affine" (RealNVP couplings), "spline" (autoregressive, arXiv 1906.04032) or "cnf".
         n_layers: K.
         context_features: size C of a context (B, C) that the posterior is conditional on (amortised); 0 for none.
         gaussian: learn mean and scale of `z_0`, from the context if there is one; else `z_0` is standard noise.

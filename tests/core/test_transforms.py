@@ -20,6 +20,7 @@ from flowsuite.core.amortized_ffjord import AmortizedFFJORD
 from flowsuite.core.ffjord import FFJORD
 from flowsuite.core.layers.actnorm import ActNorm
 from flowsuite.core.layers.affine import DiagonalScale, Rescale
+from flowsuite.core.layers.amortized_cnf import AmortizedCNF
 from flowsuite.core.layers.autoregressive import MaskedAutoregressive
 from flowsuite.core.layers.batchnorm import MovingBatchNorm
 from flowsuite.core.layers.continuous import CNF
@@ -177,6 +178,11 @@ def amortized(*arguments):
     return AmortizedFFJORD(*arguments, **settings).transform
 
 
+def amortized_cnf(context_features):
+    settings = {"end_time": 0.1, "train_end_time": True, "eval_divergence": "exact", "eval_solver": FINE}
+    return AmortizedCNF(3, 2, context_features, hidden=(5,), rank=2, **settings)
+
+
 def image_ffjord(shape, **options):
     settings = {"end_time": 0.1, "eval_divergence": "exact", "eval_solver": FixedGrid(steps=8)}
     return ImageFFJORD(shape, (3,), alpha=0.05, **settings, **options).continuous.transform
@@ -327,6 +333,8 @@ CASES = [
     Case("iaf-gated", lambda: InverseAutoregressive(4, 12), (4,)),
     Case("iaf-gated-context", lambda: InverseAutoregressive(4, 12, context_features=3), (4,), (3,)),
     Case("iaf-gated-one-layer", lambda: InverseAutoregressive(3, 12, 0, 2), (3,), (2,), compiled=False),
+    Case("amortized-cnf", lambda: amortized_cnf(0), (3,), compiled=False),
+    Case("amortized-cnf-context", lambda: amortized_cnf(2), (3,), (2,), compiled=False),
     Case(
         "posterior-planar", lambda: Posterior(3, "planar", 3, context_features=2).transform, (3,), (2,), compiled=False
     ),

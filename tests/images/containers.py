@@ -188,3 +188,37 @@ def write_tfd(root: Path, n: int = 16) -> None:
 def write_freyfaces(path: Path, n: int = 240) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(pixels(n, 560).astype(np.float32) / 255, protocol=2))
+
+
+def write_amat(root: Path, n: int = 6) -> dict[str, np.ndarray]:
+    """Larochelle's binary MNIST: a line of zeros and ones an image."""
+    root.mkdir(parents=True, exist_ok=True)
+    written = {}
+    for seed, part in enumerate(("train", "valid", "test")):
+        written[part] = pixels(n, 784, seed=seed) % 2
+        lines = [" ".join(map(str, row)) + " \n" for row in written[part]]
+        (root / f"binarized_mnist_{part}.amat").write_text("".join(lines))
+    return written
+
+
+def write_omniglot(root: Path, n: int = 9) -> dict[str, np.ndarray]:
+    """`chardata.mat`: grey values in 0..1, an image a column, its own columns first."""
+    from scipy.io import savemat
+
+    root.mkdir(parents=True, exist_ok=True)
+    images = {name: pixels(n, 28, 28, seed=seed) for seed, name in enumerate(("data", "testdata"))}
+    columns = {name: (x / 255).transpose(0, 2, 1).reshape(n, 784).T for name, x in images.items()}
+    savemat(root / "chardata.mat", columns | {"target": np.zeros((50, n)), "targetchar": np.zeros((1, n))})
+    return images
+
+
+def write_caltech(root: Path, n: int = 5) -> dict[str, np.ndarray]:
+    """`caltech101_silhouettes_28_split1.mat`: zeros and ones, columns first, labels from 1."""
+    from scipy.io import savemat
+
+    root.mkdir(parents=True, exist_ok=True)
+    images = {part: pixels(n, 28, 28, seed=seed) % 2 for seed, part in enumerate(("train", "val", "test"))}
+    arrays = {f"{part}_data": x.transpose(0, 2, 1).reshape(n, 784) for part, x in images.items()}
+    arrays |= {f"{part}_labels": np.arange(1, n + 1, dtype=np.uint8)[:, None] for part in images}
+    savemat(root / "caltech101_silhouettes_28_split1.mat", arrays)
+    return images

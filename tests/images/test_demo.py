@@ -30,5 +30,5 @@ def test_unknown_domain_is_refused(tmp_path, capsys):
 
 
 def test_text_is_escaped(tmp_path):
-    page = demo.write_page([demo.Section("<b>", "a & b", [], ["x > y"])], tmp_path).read_text()
+    page = demo.write_page([demo.Section("<b>", "a & b", commands=["x > y"])], tmp_path).read_text()
     assert "&lt;b&gt;" in page and "a &amp; b" in page and "x &gt; y" in page

@@ -35,7 +35,7 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch):
 
 
 def test_the_demo_is_found(capsys):
-    assert "molecules" in demo.domains_with_demo()
+    assert "molecules" in demo.section_modules()
     assert flowsuite(["molecules", "--help"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in commands.COMMANDS)

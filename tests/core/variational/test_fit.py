@@ -237,7 +237,8 @@ def test_distribution_of_a_context():
 
 
 def test_distribution_within_torch_distributions():
-    q = FlowDistribution(Posterior(2, "radial", 2), validate_args=True)  # compiling anything turns the default off
+    torch.manual_seed(0)
+    q = FlowDistribution(Posterior(2, "radial", 2), validate_args=True)  # zuko switches the default off
     moved = TransformedDistribution(q, [AffineTransform(1.0, 2.0, event_dim=1), ExpTransform()])
     y = moved.rsample((6,))
     x = (y.log() - 1) / 2

@@ -14,7 +14,9 @@ DOUBLE = torch.float64
 def make(kind, dims=2, **options):
     torch.manual_seed(0)
     small = {"hidden_features": 16} if kind in ("iaf", "nice", "affine", "spline") else {}
-    flow = Posterior(dims, kind, 3, options=small, **options).double()
+    if kind == "cnf":
+        small = {"hidden": (6,), "rank": 2, "eval_tolerance": 1e-11}
+    flow = Posterior(dims, kind, 3, options=small, **options).double().eval()
     with torch.no_grad():
         for p in flow.parameters():
             p.add_(0.1 * torch.randn_like(p))
