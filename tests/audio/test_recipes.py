@@ -63,8 +63,6 @@ def test_recipe_trains_two_steps(recipe, tmp_path, monkeypatch):
     options |= {"batch_size": 2, "num_workers": 0, "crop_samples": 600}
     overrides = {f"data.init_args.{key}": value for key, value in options.items()}
     overrides |= {f"model.init_args.flow.init_args.{key}": value for key, value in SMALL.items()}
-    if "dilations" in flow["init_args"]:
-        overrides["model.init_args.flow.init_args.dilations"] = [1, 1]
     overrides |= {"trainer.accelerator": "cpu", "trainer.devices": 1, "trainer.logger": "false"}
     overrides |= {"trainer.limit_val_batches": 1, "trainer.enable_progress_bar": "false", "trainer.max_steps": 2}
     overrides |= {"trainer.val_check_interval": 2, "trainer.limit_train_batches": 2}
