@@ -9,7 +9,6 @@ from flowsuite.core.cache import ParameterCache
 from flowsuite.core.layers.actnorm import ActNorm, initializing
 from flowsuite.core.nets.narrow_conv import conv2d
 
-
 ACTIVATIONS = ("relu", "gatu")
 
 
@@ -28,7 +27,7 @@ def folded_conv2d(
     dilation: int = 1,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """`actnorm(conv2d(x, weight, bias, edge_weight))`, its scale folded into the weights; it may be initialised here."""
+    """`actnorm(conv2d(x, weight, bias, edge_weight))` with its scale folded into the weights; may initialise it."""
     if initializing():
         actnorm.maybe_initialize(conv2d(x, weight, bias, edge_weight, dilation=dilation))
     scale, shift, _ = (t[0] for t in ActNorm.stacked_scale([actnorm]))
@@ -106,7 +105,7 @@ class EdgeConv2d(nn.Module):
 class GlowNet(nn.Module):
     """3x3 conv, ReLU, 1x1 conv, ReLU, 3x3 conv that starts at zero (Glow, arXiv 1807.03039, section 3.3).
 
-    `activation="gatu"` replaces the second layer by `tanh(a) * sigmoid(b)`, two 1x1 convs (VideoFlow, arXiv 1903.01434).
+    `activation="gatu"` has `tanh(a) * sigmoid(b)` of two 1x1 convs as second layer (VideoFlow, arXiv 1903.01434).
     `convention="official"`: actnorm after the hidden convolutions and a border-indicator channel (openai/glow).
     `convention="port"`: plain biased hidden convolutions, last one padded with ones (rosinality/glow-pytorch).
     """
