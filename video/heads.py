@@ -19,9 +19,10 @@ def as_gaussian(h: Tensor, previous: Tensor | None, bound: float | None) -> Gaus
 class MixtureHead(nn.Module):
     """A 3x3 convolution into `width` channels, ReLU; from there maps of every component, and their weights.
 
-    Mean and log sigma of component m are a 3x3 convolution of its own of the shared features, so that components can
-    move the content of the latent in different directions; they start as small random numbers, because equal ones
-    would stay equal. The weights depend on the mean of the features over space: there is one set for a whole latent.
+    Mean and log sigma of component m are a 1x1 convolution of its own of the shared features, which have seen the
+    neighbourhood: components can move the content of the latent in different directions. They start as small random
+    numbers, because equal ones would stay equal. The weights depend on the mean of the features over space: there is
+    one set for a whole latent.
 
     Args:
         features: channels of the input.
@@ -34,8 +35,8 @@ class MixtureHead(nn.Module):
         super().__init__()
         self.channels, self.components = channels, components
         self.lift = EdgeConv2d(features, width, 3, "indicator", actnorm=True)
-        self.maps = EdgeConv2d(width, components * 2 * channels, 3, "indicator", zero_init=True)
-        nn.init.normal_(self.maps.weight, std=0.01)
+        self.maps = EdgeConv2d(width, components * 2 * channels, 1, zero_init=True)
+        nn.init.normal_(self.maps.weight, std=0.02)
         self.weights = nn.Linear(width, components)
         nn.init.zeros_(self.weights.weight)
         nn.init.zeros_(self.weights.bias)

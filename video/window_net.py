@@ -47,6 +47,9 @@ class WindowNet(nn.Module):
             nn.ModuleList(WindowStack(channels, width, past, d, activation) for d in dilations) for _ in range(blocks)
         )
         self.last = EdgeConv2d(channels, outputs, 1, zero_init=True)
+        for block, wanted in zip(self.blocks, self.outputs_of_blocks(), strict=True):
+            for stack in block:
+                stack.freeze_unused(wanted)
 
     def forward(self, slots: list[Tensor], shared: Tensor | None = None) -> Tensor:
         """(N, outputs, H, W) of the K slots, oldest first; `shared` are further channels, the same in all slots."""

@@ -44,6 +44,11 @@ class WindowStack(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.log_scale = nn.Parameter(torch.zeros(channels))
 
+    def freeze_unused(self, outputs: int) -> None:
+        """No gradients for the actnorms of slots that the last `outputs` ones do not depend on."""
+        for norms in (self.norm_in, self.norm_middle):
+            norms[: max(0, self.past - outputs - 1)].requires_grad_(False)
+
     def forward(self, slots: list[Tensor], outputs: int, shared: Tensor | None = None) -> list[Tensor]:
         """What the last `outputs` slots of the window gain.
 
