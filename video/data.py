@@ -1,0 +1,6 @@
+"""The video data modules, by their names in recipes: `data: class_path: flowsuite.video.data.MovingShapes`."""
+
+from flowsuite.video.data_base import VideoBatch, VideoDataModule
+from flowsuite.video.data_shapes import MovingShapes
+
+__all__ = ["MovingShapes", "VideoBatch", "VideoDataModule"]
