@@ -1,6 +1,7 @@
 """The video data modules, by their names in recipes: `data: class_path: flowsuite.video.data.MovingShapes`."""
 
+from flowsuite.video.data_bair import BAIR
 from flowsuite.video.data_base import VideoBatch, VideoDataModule
 from flowsuite.video.data_shapes import MovingShapes
 
-__all__ = ["MovingShapes", "VideoBatch", "VideoDataModule"]
+__all__ = ["BAIR", "MovingShapes", "VideoBatch", "VideoDataModule"]

@@ -1,8 +1,8 @@
 """The Stochastic Movement Dataset: one shape that moves in one of eight directions, drawn on the fly.
 
-The parameters are those of the official generator of VideoFlow (arXiv 1903.01434): a canvas of 10 x 10 units, y upwards,
-a shape of random kind, colour and size that starts at (5, 5) and moves by one unit per frame along each axis of its
-direction, so that diagonals are faster by sqrt 2.
+The parameters are those of the official generator of VideoFlow (arXiv 1903.01434): a canvas of 10 x 10 units, y
+upwards, a shape of random kind, colour and size that starts at (5, 5) and moves by one unit per frame along each axis
+of its direction, so that diagonals are faster by sqrt 2.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def positions(shapes: Shapes, start: Tensor | int, num_frames: int, speed: float
 def half_width(kind: Tensor, size: Tensor, y: Tensor) -> Tensor:
     """Half the width of a shape at the height y above its centre, in units, 0 outside; all arguments broadcast.
 
-    A circle of radius s, a square of half side s, or a triangle with the corners (-s, -s), (0, s (sqrt 3 - 1)), (s, -s).
+    A circle of radius s, a square of half side s, or a triangle with corners (-s, -s), (0, s (sqrt 3 - 1)), (s, -s).
     All are convex and symmetric: at the height y they cover the x in [-w(y), w(y)].
     """
     circle = (size * size - y * y).clamp_min(0).sqrt()
