@@ -63,7 +63,10 @@ class Clips:
             ValueError: a clip is too short, or its frames are not uint8 of the set's shape; it is named.
         """
         clips = [self.clip(i) for i in indices]
-        starts = [window_start(clip, num_frames, start) for clip in clips]
+        starts = []
+        for clip in clips:
+            room = self.room(clip.name, clip.length, num_frames, start)
+            starts.append(int(torch.randint(room, ())) if start is None else start)
         videos = [clip.read(first, num_frames) for clip, first in zip(clips, starts, strict=True)]
         wanted = (num_frames, *self.shape)
         for clip, video in zip(clips, videos, strict=True):
@@ -72,13 +75,17 @@ class Clips:
                 raise ValueError(f"{clip.name}: expected uint8 frames {wanted} (T, C, H, W), got {got}")
         return VideoBatch(torch.stack(videos), torch.tensor([clip.label for clip in clips]))
 
+    @staticmethod
+    def room(name: str, length: int, num_frames: int, start: int | None) -> int:
+        """How many first frames a window may have.
 
-def window_start(clip: Clip, num_frames: int, start: int | None) -> int:
-    """The first frame of a window: `start`, or drawn uniformly from all that leave room for the window."""
-    needed = num_frames + (start or 0)
-    if clip.length < needed:
-        raise ValueError(f"{clip.name}: the clip has {clip.length} frames, fewer than the {needed} of the window")
-    return int(torch.randint(clip.length - num_frames + 1, ())) if start is None else start
+        Raises:
+            ValueError: the clip is too short for it, or for one that begins at `start`; `name` is in the message.
+        """
+        needed = num_frames + (start or 0)
+        if length < needed:
+            raise ValueError(f"{name}: the clip has {length} frames, fewer than the {needed} of the window")
+        return length - num_frames + 1
 
 
 class WindowSet(Dataset):
@@ -136,6 +143,11 @@ class VideoDataModule(FlowDataModule):
         self.num_frames, self.context_frames, self.eval_frames = num_frames, context_frames, eval_frames
         self.random_start, self.eval_start = random_start, eval_start
         self._clips: dict[str, Clips] = {}
+
+    @property
+    def longest_window(self) -> int:
+        """Frames that a clip needs for the windows of every split."""
+        return max(self.num_frames, self.eval_start + self.eval_frames)
 
     def make_clips(self, split: str) -> Clips:
         """The clips of "train", "val" or "test"."""

@@ -41,12 +41,7 @@ class ShapeClips(Clips):
         return Clip(f"shape {i}", self.length, read, int(shapes.direction))
 
     def windows(self, indices, num_frames, start):
-        room = self.length - num_frames + 1
-        if room < 1 + (start or 0):
-            raise ValueError(
-                f"shape {indices[0]}: the clip has {self.length} frames, fewer than the "
-                f"{num_frames + (start or 0)} of the window"
-            )
+        room = self.room(f"shape {indices[0]}", self.length, num_frames, start)
         shapes = self.shapes(indices)
         first = torch.randint(room, (len(indices),)) if start is None else start
         frames = render(shapes, num_frames, first, self.pixels, **self.look)
@@ -95,9 +90,7 @@ class MovingShapes(VideoDataModule):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.pixels, self.counts, self.seed = pixels, counts, seed
-        self.clip_frames = max(self.num_frames, self.eval_start + self.eval_frames)
-        if clip_frames is not None:
-            self.clip_frames = clip_frames
+        self.clip_frames = self.longest_window if clip_frames is None else clip_frames
         self.look = {"background": background, "speed": speed, "supersample": supersample}
 
     def make_clips(self, split):

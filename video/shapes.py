@@ -11,9 +11,10 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from flowsuite.video.counter import counter_uniforms
 
 UNITS = 10.0  # width and height of the canvas
 CENTRE = 5.0  # where shapes start, along both axes
@@ -48,26 +49,9 @@ class Shapes(NamedTuple):
     direction: Tensor
 
 
-def mix(x: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64, a bijection of uint64 that scatters neighbours."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def counter_uniforms(seed: int, indices: Sequence[int], columns: int) -> np.ndarray:
-    """(B, columns) uniform numbers in [0, 1), float64: row i is a function of `seed` and `indices[i]` alone."""
-    with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is meant
-        key = mix(np.array([seed % 2**64], np.uint64))
-        counters = np.asarray(indices, np.int64).astype(np.uint64)[:, None] * np.uint64(columns)
-        counters = counters + np.arange(1, columns + 1, dtype=np.uint64)
-        bits = mix(key + mix(key ^ (counters * np.uint64(0x9E3779B97F4A7C15))))
-    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
 def draw_shapes(seed: int, indices: Sequence[int]) -> Shapes:
     """The shapes with these numbers: kind, colour, size and direction are independent and uniform."""
-    uniform = torch.from_numpy(counter_uniforms(seed, indices, 4))
+    uniform = counter_uniforms(seed, indices, 4)
     kind, colour, direction = (
         (uniform[:, column] * count).long()
         for column, count in ((0, len(KINDS)), (1, len(COLOURS)), (2, len(DIRECTIONS)))

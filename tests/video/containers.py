@@ -83,3 +83,36 @@ def write_bair(root: Path, files: int = 4, records: int = 2, frames: int = 15) -
             (folder / name).write_bytes(data)
             written[f"{part}/{name}"] = videos
     return written
+
+
+def write_video(path: Path, frames: np.ndarray, codec: str = "ffv1") -> None:
+    """(T, H, W, 3) uint8 as a video file; FFV1 loses nothing."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "bgr0" if codec == "ffv1" else "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def write_pictures(folder: Path, frames: np.ndarray) -> None:
+    """(T, H, W, 3) as SVG's `<i>.png`."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    for i, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{i}.png")
+
+
+def write_mnist(root: Path, train: int = 5010, test: int = 10) -> dict[str, np.ndarray]:
+    """MNIST's image files in the IDX format."""
+    root.mkdir(parents=True, exist_ok=True)
+    written = {"train": pixels(train, 28, 28), "t10k": pixels(test, 28, 28, seed=1)}
+    for prefix, images in written.items():
+        header = struct.pack(">4i", 2051, *images.shape)
+        (root / f"{prefix}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+    return written

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
+from flowsuite.video.counter import counter_uniforms
 from flowsuite.video.data import MovingShapes, VideoBatch
-from flowsuite.video.shapes import COLOURS, DIRECTIONS, KINDS, Shapes, counter_uniforms, draw_shapes, render
+from flowsuite.video.shapes import COLOURS, DIRECTIONS, KINDS, Shapes, draw_shapes, render
 
 
 def every_shape(size: float = 1.2) -> Shapes:
@@ -95,6 +96,9 @@ def test_splits_and_seeds_differ_and_attributes_are_uniform():
 def test_uniforms_do_not_repeat_in_neighbouring_rows():
     numbers = counter_uniforms(5, range(1000), 4)
     assert len(set(numbers.ravel().tolist())) == 4000 and numbers.min() >= 0 and numbers.max() < 1
+    assert torch.equal(counter_uniforms(5, [7], 9)[:, :4], numbers[7:8])
+    correlation = torch.corrcoef(torch.cat([numbers[1:], numbers[:-1]], 1).T)
+    assert (correlation - torch.eye(8)).abs().max() < 0.15
 
 
 def test_loader_gives_batches_of_windows():
