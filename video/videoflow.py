@@ -176,9 +176,13 @@ class VideoFlow(Flow):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, context: int | None = None) -> None:
-        """Data-dependent initialisation from all frames of a batch of videos together."""
+        """Data-dependent initialisation from all frames of a batch of videos together.
+
+        A windowed prior needs `past + 1` frames of each, and more are not taken: batches may be large.
+        """
+        x = x[:, : self.past + 1] if self.prior == "window" else x
         with data_dependent_init():
-            self.frame_log_prob(x, context or 0)
+            self.frame_log_prob(x)
 
     # Latents
 
