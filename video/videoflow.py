@@ -107,6 +107,7 @@ class VideoFlow(Flow):
         )
         self.video_shape, self.prior, self.past = tuple(video_shape), prior, past
         self.dims, self.log_std_bound = frames.dims, log_std_bound
+        self.balance = 0.0  # share of balanced assignments in the training of mixtures, set by who trains
 
     @classmethod
     def published(cls, name: str, **changes: Any) -> VideoFlow:
@@ -159,12 +160,17 @@ class VideoFlow(Flow):
             pieces, at, found = prior.predict(z, h, context), context, []
             for piece in pieces:
                 n = piece.log_std.shape[1]
-                found.append(piece.log_prob(z[:, at : at + n]))
+                found.append(self.piece_log_prob(piece, z[:, at : at + n]))
                 least.append(piece.log_std.detach().amin())
                 at += n
             parts.append(torch.cat(found, dim=1))
         levels = torch.stack(parts, dim=2)
         return Score(levels.sum(2) + ladj[:, context:], levels, torch.stack(least).amin())
+
+    def piece_log_prob(self, piece: Gaussian | Mixture, z: Tensor) -> Tensor:
+        if self.training and self.balance and isinstance(piece, Mixture):
+            return piece.balanced_log_prob(z, self.balance)
+        return piece.log_prob(z)
 
     def frame_log_prob(self, x: Tensor, context: int = 0) -> Tensor:
         """Nats of frames `context` to T - 1, (B, T - context): teacher-forced, of continuous frames."""
