@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsuite.video.causal_net import CausalNet, StackState, delayed
-from flowsuite.video.heads import GaussianHead, MixtureHead
+from flowsuite.video.heads import DEFAULT_FORM, Form, GaussianHead, MixtureHead
 from flowsuite.video.predictions import Gaussian, Mixture
 from flowsuite.video.window_net import dilations_for
 
@@ -34,7 +34,7 @@ class CausalPrior(nn.Module):
         top: of the top level, which has nothing above.
         blocks, width, activation, dilated, recompute: of the net.
         skip: temporal skip connection: `mu = z_{t-1} + delta`.
-        bound: soft bound of log sigma, None for none.
+        form: of the Gaussians.
         mixture: components of the density; 1 for the Gaussian.
         channels: of the residual stream, at least; twice those of the latent by default.
     """
@@ -48,7 +48,7 @@ class CausalPrior(nn.Module):
         activation: str = "gatu",
         dilated: bool = True,
         skip: bool = True,
-        bound: float | None = 7.0,
+        form: Form = DEFAULT_FORM,
         mixture: int = 1,
         recompute: bool = False,
         channels: int = 0,
@@ -56,7 +56,7 @@ class CausalPrior(nn.Module):
         super().__init__()
         own = shape[0]
         channels = max(channels, 2 * own)
-        self.shape, self.top, self.skip, self.bound = tuple(shape), top, skip, bound
+        self.shape, self.top, self.skip, self.form = tuple(shape), top, skip, form
         inputs = own + 1 if top else 2 * own + 1
         dilations = dilations_for(shape[1:], dilated)
         self.net = CausalNet(inputs, channels, blocks, width, activation, dilations, recompute)
@@ -83,7 +83,7 @@ class CausalPrior(nn.Module):
         return [self.head_of(features[:, first:].flatten(0, 1), previous[:, first:].flatten(0, 1)).unflatten(size)]
 
     def head_of(self, features: Tensor, previous: Tensor) -> Gaussian | Mixture:
-        return self.head(features, previous if self.skip else None, self.bound)
+        return self.head(features, previous if self.skip else None, self.form)
 
     # One frame after another
 

@@ -37,6 +37,8 @@ class VideoModule(FlowModule):
         reference: scale frames as the reference does, `k / 255 - 0.5 + u / 256`, not `(k + u) / 256 - 0.5`.
         test_draws: draws of dequantisation noise in a test.
         temperature: of the examples in TensorBoard.
+        balance_steps: over so many steps training gives all components of a mixture the same share of a batch, less and
+            less strictly (`Mixture.balanced_log_prob`), so that none of them is lost.
         kwargs: those of `FlowModule`.
     """
 
@@ -51,6 +53,7 @@ class VideoModule(FlowModule):
         reference: bool = False,
         test_draws: int = 4,
         temperature: float = 1.0,
+        balance_steps: int = 0,
         **kwargs,
     ):
         super().__init__(flow, **kwargs)
@@ -59,11 +62,13 @@ class VideoModule(FlowModule):
         if not 0 <= context_frames < num_frames:
             raise ValueError(f"expected 0 <= context_frames < num_frames, got {context_frames}, {num_frames}")
         train_context = context_frames if train_context is None else train_context
-        if train_context < 0 or test_draws < 1 or not temperature >= 0:
-            got = f"{train_context}, {test_draws}, {temperature}"
-            raise ValueError(f"expected train_context >= 0, test_draws >= 1 and temperature >= 0, got {got}")
+        if min(train_context, balance_steps) < 0 or test_draws < 1 or not temperature >= 0:
+            got = f"{train_context}, {balance_steps}, {test_draws}, {temperature}"
+            wanted = "train_context, balance_steps >= 0, test_draws >= 1 and temperature >= 0"
+            raise ValueError(f"expected {wanted}, got {got}")
         self.context_frames, self.num_frames, self.train_context = context_frames, num_frames, train_context
         self.reference, self.test_draws, self.temperature = reference, test_draws, temperature
+        self.balance_steps = balance_steps
         if flow.prior == "window" and train_context >= flow.past:
             for prior in flow.priors:  # the loss never meets it, and DDP wants gradients of all that trains
                 prior.freeze_first_frames()
@@ -132,6 +137,10 @@ class VideoModule(FlowModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Log-probability in nats of what follows the context of every video, one draw, (B,)."""
         return self.frame_nats(self.frames_of(batch)).sum(1)
+
+    def on_train_batch_start(self, batch, batch_idx):
+        super().on_train_batch_start(batch, batch_idx)
+        self.flow.balance = max(0.0, 1 - self.global_step / self.balance_steps) if self.balance_steps else 0.0
 
     def _initialize_flow(self, batch):
         self._seed("init")

@@ -15,7 +15,7 @@ from flowsuite.core.layers.elementwise import Additive, Affine
 from flowsuite.core.layers.squeeze import Squeeze2d
 from flowsuite.core.nets.conv import EdgeConv2d, GlowNet
 from flowsuite.core.training.reference_tf import State, read_actnorm, read_conv, read_inverted_conv
-from flowsuite.video.heads import as_gaussian
+from flowsuite.video.heads import Form, as_gaussian
 from flowsuite.video.predictions import Gaussian
 from flowsuite.video.reference_t2t import (
     DILATIONS,
@@ -49,7 +49,7 @@ class Window(nn.Module):
         self.net = WindowNet(**options)
 
     def forward(self, past: Tensor) -> Gaussian:
-        return as_gaussian(self.net(list(past.unbind(1))), None, None)
+        return as_gaussian(self.net(list(past.unbind(1))), None, Form())
 
 
 class Pieces(nn.ModuleDict):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from flowsuite.core.nets.conv import EdgeConv2d
 from flowsuite.core.numerics import at_least_float32
-from flowsuite.video.heads import MixtureHead, as_gaussian
+from flowsuite.video.heads import DEFAULT_FORM, Form, MixtureHead, as_gaussian
 from flowsuite.video.predictions import Gaussian, Mixture, soft_clamp
 from flowsuite.video.window_net import WindowNet, dilations_for
 
@@ -35,7 +35,7 @@ class WindowPrior(nn.Module):
         past: K.
         blocks, width, activation, dilated, recompute: of the temporal net.
         skip: temporal skip connection.
-        bound: soft bound of log sigma, None for none.
+        form: of the Gaussians.
         mixture: components of the density; 1 for the Gaussian.
     """
 
@@ -49,13 +49,13 @@ class WindowPrior(nn.Module):
         activation: str = "gatu",
         dilated: bool = True,
         skip: bool = True,
-        bound: float | None = 7.0,
+        form: Form = DEFAULT_FORM,
         mixture: int = 1,
         recompute: bool = False,
     ):
         super().__init__()
         channels = shape[0]
-        self.shape, self.top, self.past, self.skip, self.bound = tuple(shape), top, past, skip, bound
+        self.shape, self.top, self.past, self.skip, self.form = tuple(shape), top, past, skip, form
         self.mean = EdgeConv2d(channels, channels, 3, "indicator", zero_init=True)
         self.log_std = EdgeConv2d(channels, channels, 3, "indicator", zero_init=True)
         features = channels if top else 2 * channels
@@ -89,13 +89,13 @@ class WindowPrior(nn.Module):
         if above is None:
             above = torch.zeros_like(like[:1])
         maps = [at_least_float32(net(above)).expand(like.shape[0], -1, -1, -1) for net in (self.mean, self.log_std)]
-        return Gaussian(maps[0], soft_clamp(maps[1], self.bound))
+        return Gaussian(maps[0], soft_clamp(maps[1], self.form.bound))
 
     def from_window(self, slots: list[Tensor], m: Tensor | None) -> Gaussian | Mixture:
         """The prediction from K past latents (N, ...), oldest first, and `m` of the frame itself."""
         previous = slots[-1] if self.skip else None
         h = self.net(slots, m)
-        return as_gaussian(h, previous, self.bound) if self.head is None else self.head(h, previous, self.bound)
+        return as_gaussian(h, previous, self.form) if self.head is None else self.head(h, previous, self.form)
 
     def freeze_first_frames(self) -> None:
         """No gradients for what only the prior of first frames has."""

@@ -10,10 +10,11 @@ import torch
 
 from flowsuite.video.data_base import VideoBatch
 from flowsuite.video.data_shapes import MovingShapes
+from flowsuite.video.heads import Form
 from flowsuite.video.module import VideoModule
 from flowsuite.video.quantization import dequantize, quantize
 from flowsuite.video.videoflow import VideoFlow
-from tests.video.flows_made import clips, tiny
+from tests.video.flows_made import clips
 
 SIZES = {"levels": 2, "steps": 1, "width": 4, "prior_blocks": 1, "prior_width": 4}
 
@@ -99,7 +100,7 @@ def test_standing_videos_are_told_of(tmp_path, capsys):
     model, data = module(context_frames=1), shapes(context_frames=1, speed=0.0)
     model.flow.log_std_bound = 0.1
     for prior in model.flow.priors:
-        prior.bound = 0.1
+        prior.form = Form(0.1)
         torch.nn.init.constant_(prior.head.maps.bias, -1.0)
     trainer(tmp_path, num_sanity_val_steps=0).fit(model, data)
     assert "near its bound of -0.1" in capsys.readouterr().out
@@ -116,8 +117,15 @@ def test_wrong_data(tmp_path):
         VideoModule(torch.nn.Identity())
 
 
+def test_balance_of_mixtures_falls_to_nothing(tmp_path):
+    model, seen = module(balance_steps=3, context_frames=1), []
+    model.on_train_batch_end = lambda *a: seen.append(model.flow.balance)
+    trainer(tmp_path).fit(model, shapes(context_frames=1))
+    assert seen == pytest.approx([1, 2 / 3, 1 / 3, 0])
+
+
 def test_examples(tmp_path):
-    """A validation clip and four continuations, frame by frame, in TensorBoard and as a GIF in the folder of the run."""
+    """A validation clip and four continuations, frame by frame, in TensorBoard and as a GIF in the run's folder."""
     logger = pl.loggers.TensorBoardLogger(tmp_path)
     model = module(context_frames=2)
     trainer(tmp_path, logger=logger, num_sanity_val_steps=0).fit(model, shapes(context_frames=2))
