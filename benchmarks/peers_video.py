@@ -147,7 +147,7 @@ class PublicVideoFlow:
         for block in prior.net.blocks:
             x = x + sum(stack(x, net) for net in block)
         delta, log_std = edge_conv(x[:, :, -1], prior.net.last).chunk(2, dim=1)
-        return (past[-1] + delta if prior.skip else delta), soft_clamp(log_std, prior.bound)
+        return (past[-1] + delta if prior.skip else delta), soft_clamp(log_std, prior.form.bound)
 
     def last_frame_log_prob(self, x: Tensor) -> Tensor:
         """Nats of the last frame of windows (B, K + 1, C, H, W), all frames encoded one by one: (B,)."""

@@ -12,7 +12,9 @@ from flowsuite.video.sampler import draw_noise
 TINY = {"video_shape": (3, 8, 8), "levels": 2, "steps": 2, "width": 8, "prior_blocks": 2, "prior_width": 8}
 
 
-@pytest.mark.parametrize("coupling, past, activation", [("affine", 3, "gatu"), ("additive", 1, "relu")])
+@pytest.mark.parametrize(
+    "coupling, past, activation", [("affine", 3, "gatu"), ("additive", 1, "relu"), ("additive", 6, "gatu")]
+)
 @torch.no_grad()
 def test_the_public_strategy_is_the_same_model(coupling, past, activation):
     changes = {"coupling": coupling, "past": past, "activation": activation, "prior_activation": activation}
