@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from flowsuite.core.training.files import load_npz, make_folder, write_json, write_npz
+from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.video.curves import write_curves
 from flowsuite.video.data_base import WindowSet
 from flowsuite.video.data_shapes import ShapeClips
@@ -108,6 +110,21 @@ def show(module: VideoModule, windows: WindowSet, report: dict[str, Any], protoc
     write_curves(folder / "curves.png", charts)
 
 
+def overlay(samples: Tensor, ground: Tensor) -> Tensor:
+    """All of (N, C, H, W) in one picture (C, H, W): at each pixel the sample that differs most from `ground` (C,)."""
+    difference = (samples.float() - ground.float()[:, None, None]).abs().amax(1)
+    chosen = difference.argmax(0)[None, None].expand(1, *samples.shape[1:])
+    return samples.gather(0, chosen)[0]
+
+
+def show_directions(folder: Path) -> None:
+    """`directions.png`: above the given frames of the first part, below all samples of each in one picture."""
+    part = read_part(min((folder / "parts").glob("*.npz")))
+    context, samples = part["shape_context"], part["shape_samples"]
+    laid = [overlay(found, given[:, 0, 0]) for given, found in zip(context, samples, strict=True)]
+    write_png(folder / "directions.png", enlarge(grid(torch.cat([context, torch.stack(laid)]), len(context), 2), 768))
+
+
 def fps_of(frames: int) -> float:
     return 2.0 if frames < 8 else 8.0
 
@@ -143,6 +160,8 @@ def main(argv: list[str]) -> int:
     report = evaluate(module, windows, args.num, protocol, args.batch_size, args.out, args.quiet)
     for path in filter(None, (args.out / "report.json", args.json)):
         write_json(path, report)
+    if protocol.samples and protocol.shapes:
+        show_directions(args.out)
     if protocol.samples:
         show(module, windows, report, protocol, args.out)
     print(format_report(report))

@@ -21,6 +21,7 @@ from flowsuite.video.tools import generator_for, sample_videos
 
 HEADINGS = {name: heading for name, (heading, _) in FRAME_METRICS.items()} | {"vgg_cosine": "VGG cosine"}
 SHAPE_FRAME = 3  # number of the last frame in which every moving shape is still whole
+WIDTH = 50  # of the titles in the printed report
 Part = dict[str, Tensor]
 
 
@@ -160,9 +161,11 @@ def format_report(report: dict[str, Any]) -> str:
     if not n:
         return "\n".join(lines)
     lines.append(f"{n} samples of each video, temperature {report['temperature']}")
-    lines.append(f"{'':<44}{'best':>10}{'mean':>10}{'worst':>10}")
+    lines.append(f"{'':<{WIDTH}}{'best':>10}{'mean':>10}{'worst':>10}")
     for name, values in report["best_of_n"].items():
-        lines.append(f"{HEADINGS[name]:<44}" + "".join(f"{values[key]:10.4f}" for key in ("best", "mean", "worst")))
+        lines.append(
+            f"{HEADINGS[name]:<{WIDTH}}" + "".join(f"{values[key]:10.4f}" for key in ("best", "mean", "worst"))
+        )
     titles = {
         "pixel_diversity": f"diversity, RMS of {min(n, PAPER_SAMPLES)} samples' pairs, grey levels",
         "vgg_diversity": f"diversity, VGG distance of {min(n, PAPER_SAMPLES)} samples' pairs",
@@ -185,4 +188,4 @@ def format_shapes(shapes: dict[str, Any] | None) -> list[str]:
 
 
 def row(title: str, value: float, error: float | None = None) -> str:
-    return f"{title:<44}{value:10.4f}" + ("" if error is None else f" +- {error:.4f}")
+    return f"{title:<{WIDTH}}{value:10.4f}" + ("" if error is None else f" +- {error:.4f}")

@@ -48,9 +48,23 @@ def test_evaluate_reports(checkpoint, tmp_path, capsys):
     assert report["pixel_diversity"] > 0 and report["random_3d_frechet"] > 0
     assert 0 <= report["shapes"]["coverage"] <= 1 and report["shapes"]["contexts"] == 5
     assert frames_of(tmp_path / "samples.gif") == 3 and (tmp_path / "curves.png").is_file()
+    assert (tmp_path / "directions.png").is_file()
     printed = capsys.readouterr().out
     for words in ("bits/dim, one draw", "importance-weighted, K=2", "PSNR dB", "directions hit", "not FVD"):
         assert words in printed
+
+
+def test_overlay_shows_every_sample():
+    from flowsuite.video.shapes import Shapes, render
+
+    ways = torch.arange(8)
+    shapes = Shapes(torch.zeros(8).long(), torch.full((8,), 2), torch.full((8,), 0.6), ways)
+    samples = render(shapes, 4, pixels=32, background="grey")[:, 3]
+    laid = evaluate_command.overlay(samples, torch.full((3,), 128))
+    for sample in samples:
+        drawn = (sample != 128).any(0)
+        assert torch.equal(laid[:, drawn], sample[:, drawn])
+    assert ((laid != 128).any(0).sum() == (samples != 128).any(1).sum()).item()
 
 
 def test_evaluate_is_the_bits_of_the_model(checkpoint, tmp_path):
