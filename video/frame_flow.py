@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from flowsuite.core.layers.compand import Compand
 from flowsuite.core.layers.flow_step import FlowSteps
 from flowsuite.core.layers.glow_step import glow_step
 from flowsuite.core.layers.multiscale import MultiScale
@@ -26,6 +27,7 @@ class FrameFlow(MultiScale):
         activation: of the coupling nets, "gatu" or "relu".
         scale: scale map of affine couplings, as for `Glow`.
         reversible: train with activation memory that does not grow with `steps`.
+        compand: power of the `Compand` of pixel values that comes first; 0 for none.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class FrameFlow(MultiScale):
         activation: str = "gatu",
         scale: str = "sigmoid",
         reversible: bool = False,
+        compand: float = 0.0,
     ):
         channels, height, width_ = video_shape
         blocks, shapes = [], []
@@ -49,6 +52,8 @@ class FrameFlow(MultiScale):
             blocks.append(Compose([Squeeze2d(), FlowSteps(made, reversible)]))
             channels = channels // 2 if level < levels - 1 else channels
             shapes.append((channels, height, width_))
+        if compand:
+            blocks[0] = Compose([Compand(power=compand), *blocks[0]])
         super().__init__(blocks, [Split() for _ in range(levels - 1)], shapes)
 
     def encode_levels(self, x: Tensor) -> tuple[list[Tensor], list[Tensor | None], Tensor]:

@@ -32,7 +32,8 @@ class VideoModule(FlowModule):
         context_frames: frames of a clip that evaluation and generation take as given.
         num_frames: frames of a generated clip, context included.
         train_context: frames that training takes as given; `context_frames` by default, 0 to train the likelihood of
-            whole videos, which generation without context needs.
+            whole videos, which generation without context needs. From K on, the priors of first frames of a windowed
+            model are left as they are, as in the published training.
         reference: scale frames as the reference does, `k / 255 - 0.5 + u / 256`, not `(k + u) / 256 - 0.5`.
         test_draws: draws of dequantisation noise in a test.
         temperature: of the examples in TensorBoard.
@@ -63,6 +64,9 @@ class VideoModule(FlowModule):
             raise ValueError(f"expected train_context >= 0, test_draws >= 1 and temperature >= 0, got {got}")
         self.context_frames, self.num_frames, self.train_context = context_frames, num_frames, train_context
         self.reference, self.test_draws, self.temperature = reference, test_draws, temperature
+        if flow.prior == "window" and train_context >= flow.past:
+            for prior in flow.priors:  # the loss never meets it, and DDP wants gradients of all that trains
+                prior.freeze_first_frames()
         self._example: Tensor | None = None  # frames (1, T, C, H, W) of a validation clip
         self._least: Tensor | None = None  # smallest log sigma of this validation
         self._told = False

@@ -57,6 +57,20 @@ class Mixture(NamedTuple):
     def log_prob(self, z: Tensor) -> Tensor:
         return self.component_log_prob(z).logsumexp(-1)
 
+    def balanced_log_prob(self, z: Tensor, balance: float) -> Tensor:
+        """The value of `log_prob`, with the gradient of a bound in which all components take part.
+
+        Left alone, mixtures of high dimension collapse: who is best at first gets all examples. The bound is
+        `sum_m q_m (log w_m + log N_m) - sum_m q_m log q_m` for each example, for any q; this one is `balance` times an
+        assignment that gives every component the same number of examples of the batch, and for the rest the posterior.
+        """
+        joint = self.component_log_prob(z)
+        with torch.no_grad():
+            q = balance * balanced_assignment(joint.flatten(0, -2)).view_as(joint) + (1 - balance) * joint.softmax(-1)
+            exact = joint.logsumexp(-1)
+        bound = (q * joint).sum(-1)
+        return exact + bound - bound.detach()
+
     def draw(self, eps: Tensor, temperature: float = 1.0, uniform: Tensor | None = None) -> Tensor:
         """A component by its weight, whatever the temperature, which scales the noise around its mean.
 
@@ -85,6 +99,24 @@ def gaussian_log_prob(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
         eps = (at_least_float32(z) - mean) * (-at_least_float32(log_std)).exp()
         constant = 0.5 * math.log(2 * math.pi) * z.shape[-3:].numel()
         return (-0.5 * eps.square() - log_std).sum((-1, -2, -3)) - constant
+
+
+SHARPNESS = 4.0  # of a balanced assignment: standard deviations of the log-probabilities count so many times
+ROUNDS = 10
+
+
+def balanced_assignment(log_prob: Tensor) -> Tensor:
+    """Shares (N, M) of M components in N examples: rows sum to 1, columns to N / M, likely pairs get the most.
+
+    Sinkhorn's iteration on `exp(log_prob / t)`, t in proportion to the spread of the numbers over components (but at
+    least 1), so that it works alike where components are still equal and where they differ by thousands of nats.
+    """
+    spread = log_prob.std(1).mean() / SHARPNESS
+    logits = (log_prob - log_prob.amax(1, keepdim=True)) / spread.clamp_min(1.0)
+    for _ in range(ROUNDS):
+        logits = logits - logits.logsumexp(0, keepdim=True)
+        logits = logits - logits.logsumexp(1, keepdim=True)
+    return logits.exp()
 
 
 def soft_clamp(log_std: Tensor, bound: float | None) -> Tensor:

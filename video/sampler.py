@@ -49,11 +49,7 @@ def sample_latents(
     steps = longest - common + num_frames
     noise = noise or draw_noise(flow, batch * copies, steps, generator)
     check_noise(flow, noise, batch * copies, steps)
-    if longest:
-        latents, above, _ = flow.encode_with_above(context)
-    else:
-        latents = [eps.new_zeros(batch, 0, *eps.shape[2:]) for eps in noise.eps]
-        above = [None] * flow.levels
+    latents, above, _ = flow.encode_with_above(context)
     known = None if lengths is None else lengths.repeat_interleave(copies) - common
     over = None  # of the new frames, (B * copies, steps, ...)
     for level in range(flow.levels - 1, -1, -1):

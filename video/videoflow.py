@@ -50,6 +50,8 @@ class VideoFlow(Flow):
         mixture: components of the priors, one number or one a level (finest first); 1 for Gaussians.
         log_std_bound: soft bound on log sigma of the priors; None for none, as published.
         reversible: train with activation memory that does not grow with `steps` or `prior_blocks`.
+        compand: give frequent pixel values more room, by this power of their frequency (`Compand`); for videos with a
+            uniform ground. 0 for none, as published.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class VideoFlow(Flow):
         mixture: int | list[int] = 1,
         log_std_bound: float | None = 7.0,
         reversible: bool = False,
+        compand: float = 0.0,
     ):
         sizes = {"levels": levels, "steps": steps, "width": width, "past": past, "prior_blocks": prior_blocks}
         for name, value in {**sizes, "prior_width": prior_width}.items():
@@ -84,7 +87,7 @@ class VideoFlow(Flow):
             raise ValueError(f"mixture must be a number >= 1, or one for each of the {levels} levels, got {mixture}")
         if log_std_bound is not None and not log_std_bound > 0:
             raise ValueError(f"log_std_bound must be above 0, or None, got {log_std_bound}")
-        frames = FrameFlow(video_shape, levels, steps, width, coupling, activation, scale, reversible)
+        frames = FrameFlow(video_shape, levels, steps, width, coupling, activation, scale, reversible, compand)
         super().__init__(frames, StandardNormal(frames.dims))
         shared: dict[str, Any] = {
             "blocks": prior_blocks,
@@ -104,6 +107,7 @@ class VideoFlow(Flow):
         )
         self.video_shape, self.prior, self.past = tuple(video_shape), prior, past
         self.dims, self.log_std_bound = frames.dims, log_std_bound
+        self.balance = 0.0  # share of balanced assignments in the training of mixtures, set by who trains
 
     @classmethod
     def published(cls, name: str, **changes: Any) -> VideoFlow:
@@ -131,8 +135,11 @@ class VideoFlow(Flow):
     # Density
 
     def encode_with_above(self, x: Tensor) -> tuple[list[Tensor], list[Tensor | None], Tensor]:
-        """`(z, above, ladj)` by level (B, T, c, h, w), and (B, T): all frames in one call of the flow."""
+        """`(z, above, ladj)` by level (B, T, c, h, w), and (B, T): all frames in one call of the flow; T may be 0."""
         size = x.shape[:2]
+        if not size[1]:
+            empty = [x.new_zeros(*size, *shape) for shape in self.frames.shapes]
+            return empty, [*empty[:-1], None], x.new_zeros(size)
         latents, above, ladj = self.frames.encode_levels(x.flatten(0, 1))
         return (
             [z.unflatten(0, size) for z in latents],
@@ -153,12 +160,17 @@ class VideoFlow(Flow):
             pieces, at, found = prior.predict(z, h, context), context, []
             for piece in pieces:
                 n = piece.log_std.shape[1]
-                found.append(piece.log_prob(z[:, at : at + n]))
+                found.append(self.piece_log_prob(piece, z[:, at : at + n]))
                 least.append(piece.log_std.detach().amin())
                 at += n
             parts.append(torch.cat(found, dim=1))
         levels = torch.stack(parts, dim=2)
         return Score(levels.sum(2) + ladj[:, context:], levels, torch.stack(least).amin())
+
+    def piece_log_prob(self, piece: Gaussian | Mixture, z: Tensor) -> Tensor:
+        if self.training and self.balance and isinstance(piece, Mixture):
+            return piece.balanced_log_prob(z, self.balance)
+        return piece.log_prob(z)
 
     def frame_log_prob(self, x: Tensor, context: int = 0) -> Tensor:
         """Nats of frames `context` to T - 1, (B, T - context): teacher-forced, of continuous frames."""

@@ -97,6 +97,12 @@ class WindowPrior(nn.Module):
         h = self.net(slots, m)
         return as_gaussian(h, previous, self.bound) if self.head is None else self.head(h, previous, self.bound)
 
+    def freeze_first_frames(self) -> None:
+        """No gradients for what only the prior of first frames has."""
+        self.log_std.requires_grad_(False)
+        if self.top:
+            self.mean.requires_grad_(False)
+
     # One frame after another
 
     def start(self, z: Tensor, above: Tensor | None, copies: int) -> WindowState:
