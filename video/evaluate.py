@@ -16,8 +16,10 @@ from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.video.curves import write_curves
 from flowsuite.video.data_base import WindowSet
 from flowsuite.video.data_shapes import ShapeClips
-from flowsuite.video.evaluation import HEADINGS, SHAPE_FRAME, Part, Protocol, evaluate_part, format_report, summarize
+from flowsuite.video.evaluation import HEADINGS, Part, Protocol, evaluate_part, format_report, summarize
+from flowsuite.video.generation import sample_videos
 from flowsuite.video.gif import context_truth_samples, write_gif
+from flowsuite.video.metrics.shapes import SHAPE_FRAME
 from flowsuite.video.module import VideoModule
 from flowsuite.video.sampling import positive
 from flowsuite.video.tools import (
@@ -26,7 +28,6 @@ from flowsuite.video.tools import (
     load_model,
     make_parser,
     open_windows,
-    sample_videos,
     take,
 )
 

@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flowsuite.video.generation import sample_videos
 from flowsuite.video.metrics.best_of_n import best_of_n
 from flowsuite.video.metrics.bits import discrete_log_prob, summarize_bits
 from flowsuite.video.metrics.diversity import PAPER_SAMPLES, pixel_diversity, vgg_diversity
 from flowsuite.video.metrics.frechet import frechet_distance
 from flowsuite.video.metrics.networks import i3d_logits, load_i3d, load_vgg, vgg_cosine
-from flowsuite.video.metrics.pixels import FRAME_METRICS, GAUSSIAN_SIZE
+from flowsuite.video.metrics.pixels import FRAME_METRICS, frame_metrics
 from flowsuite.video.metrics.proxy import proxy_features
-from flowsuite.video.metrics.shapes import shape_report
+from flowsuite.video.metrics.shapes import SHAPE_FRAME, shape_report
 from flowsuite.video.module import VideoModule
-from flowsuite.video.tools import generator_for, sample_videos
+from flowsuite.video.tools import generator_for
 
 HEADINGS = {name: heading for name, (heading, _) in FRAME_METRICS.items()} | {"vgg_cosine": "VGG cosine"}
-SHAPE_FRAME = 3  # number of the last frame in which every moving shape is still whole
 WIDTH = 50  # of the titles in the printed report
 Part = dict[str, Tensor]
 
@@ -106,12 +106,6 @@ def compare(context: Tensor, truth: Tensor, samples: Tensor, protocol: Protocol)
         last = min(samples.shape[2] - 1, SHAPE_FRAME - protocol.given)
         part["shape_context"], part["shape_samples"] = context[:, -1], samples[:, :, last]
     return part
-
-
-def frame_metrics(truth: Tensor) -> list[str]:
-    """Those that frames of this size are large enough for."""
-    large = min(truth.shape[-2:]) >= GAUSSIAN_SIZE
-    return [name for name in FRAME_METRICS if large or name.startswith("psnr")]
 
 
 def summarize(parts: list[Part], dims: int, protocol: Protocol) -> dict[str, Any]:

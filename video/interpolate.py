@@ -14,6 +14,7 @@ from torch import Tensor
 
 from flowsuite.core.training.pictures import write_png
 from flowsuite.video.gif import contact_sheet, side_by_side, write_gif
+from flowsuite.video.heads import MixtureHead
 from flowsuite.video.module import VideoModule
 from flowsuite.video.predictions import Gaussian
 from flowsuite.video.sampling import positive
@@ -82,14 +83,10 @@ def choose_space(module: VideoModule, wanted: str | None) -> str:
     """The space asked for, or "residual" where the prior of first frames was trained and is a Gaussian."""
     if wanted is not None:
         return wanted
-    mixture = module.flow.prior == "causal" and any(prior_is_mixture(prior) for prior in module.flow.priors[:-1])
+    if module.flow.prior == "window":
+        return "residual" if module.train_context < module.flow.past else "latent"
+    mixture = any(isinstance(prior.head, MixtureHead) for prior in module.flow.priors)
     return "latent" if module.train_context or mixture else "residual"
-
-
-def prior_is_mixture(prior) -> bool:
-    from flowsuite.video.heads import MixtureHead
-
-    return isinstance(prior.head, MixtureHead)
 
 
 def main(argv: list[str]) -> int:

@@ -8,6 +8,7 @@ import torch
 
 from flowsuite.core.training.files import make_folder, write_npz
 from flowsuite.core.training.pictures import write_png
+from flowsuite.video.generation import sample_videos
 from flowsuite.video.gif import contact_sheet, side_by_side, write_gif
 from flowsuite.video.sampling import positive
 from flowsuite.video.tools import (
@@ -16,7 +17,6 @@ from flowsuite.video.tools import (
     load_model,
     make_parser,
     open_windows,
-    sample_videos,
     take,
 )
 

@@ -14,11 +14,13 @@ from flowsuite.video.curves import write_curves
 from flowsuite.video.data_base import WindowSet
 from flowsuite.video.data_shapes import ShapeClips
 from flowsuite.video.evaluate import fps_of
-from flowsuite.video.evaluation import HEADINGS, SHAPE_FRAME, Protocol, compare, frame_metrics
+from flowsuite.video.evaluation import HEADINGS, Protocol, compare
+from flowsuite.video.generation import sample_videos
 from flowsuite.video.gif import side_by_side, write_gif
 from flowsuite.video.metrics.best_of_n import best_of_n
 from flowsuite.video.metrics.frechet import frechet_distance
-from flowsuite.video.metrics.shapes import shape_report
+from flowsuite.video.metrics.pixels import frame_metrics
+from flowsuite.video.metrics.shapes import SHAPE_FRAME, shape_report
 from flowsuite.video.module import VideoModule
 from flowsuite.video.sampling import positive
 from flowsuite.video.tools import (
@@ -27,7 +29,6 @@ from flowsuite.video.tools import (
     make_parser,
     open_windows,
     parse_temperature,
-    sample_videos,
     take,
 )
 

@@ -80,30 +80,6 @@ def generator_for(module: VideoModule, seed: int, *parts: int | str) -> torch.Ge
     return torch.Generator(module.device).manual_seed(fold_seed(seed, *parts))
 
 
-@torch.no_grad()
-def sample_videos(
-    module: VideoModule,
-    context: Tensor,
-    frames: int,
-    samples: int,
-    temperature: float | list[float],
-    generator: torch.Generator,
-    at_once: int = 64,
-) -> Tensor:
-    """Continuations (B, N, frames, C, H, W) uint8 of given frames (B, K, C, H, W) uint8, on the CPU.
-
-    Args:
-        at_once: videos that are generated together.
-    """
-    x = module.dequantize(context.to(module.device), generator)
-    several = max(1, at_once // len(x))
-    parts = [
-        module.quantize(module.flow.sample(x, frames, min(several, samples - n), temperature, generator)).cpu()
-        for n in range(0, samples, several)
-    ]
-    return torch.cat(parts, 1)
-
-
 def parse_temperature(text: str) -> float | list[float]:
     """One number, or one a level (finest first) with commas."""
     try:

@@ -13,7 +13,7 @@ from flowsuite.video.data_shapes import MovingShapes
 from flowsuite.video.module import VideoModule
 from flowsuite.video.quantization import dequantize, quantize
 from flowsuite.video.videoflow import VideoFlow
-from tests.video.flows_made import clips, tiny
+from tests.video.flows_made import clips
 
 SIZES = {"levels": 2, "steps": 1, "width": 4, "prior_blocks": 1, "prior_width": 4}
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flowsuite.video.shapes import COLOURS, DIRECTIONS, KINDS, SIZES, UNITS, Shapes, coverage, paste
 
+SHAPE_FRAME = 3  # number of the last frame in which every moving shape is still whole
 FAINTEST = 40.0  # grey levels that a shape must differ by from the background
 FAINT = 0.15  # smaller shares of the shape in a pixel are taken for noise
 TRIED_SIZES = 21
