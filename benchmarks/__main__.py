@@ -18,6 +18,7 @@ SUITES = {
     "pointcloud-metrics": "benchmarks.pointcloud_metrics",
     "molecules": "benchmarks.molecules",
     "audio": "benchmarks.audio",
+    "video": "benchmarks.video",
 }
 MOLECULES = ("qm9", "zinc")
 

@@ -36,7 +36,7 @@ class CausalPrior(nn.Module):
         skip: temporal skip connection: `mu = z_{t-1} + delta`.
         bound: soft bound of log sigma, None for none.
         mixture: components of the density; 1 for the Gaussian.
-        channels: of the residual stream; twice those of the latent by default.
+        channels: of the residual stream, at least; twice those of the latent by default.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class CausalPrior(nn.Module):
         bound: float | None = 7.0,
         mixture: int = 1,
         recompute: bool = False,
-        channels: int | None = None,
+        channels: int = 0,
     ):
         super().__init__()
         own = shape[0]
-        channels = channels or 2 * own
+        channels = max(channels, 2 * own)
         self.shape, self.top, self.skip, self.bound = tuple(shape), top, skip, bound
         inputs = own + 1 if top else 2 * own + 1
         dilations = dilations_for(shape[1:], dilated)

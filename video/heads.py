@@ -17,7 +17,7 @@ def as_gaussian(h: Tensor, previous: Tensor | None, bound: float | None) -> Gaus
 
 
 class MixtureHead(nn.Module):
-    """A 3x3 convolution into `width` channels, ReLU; from there maps of every component, and their weights.
+    """A 3x3 convolution into many channels, ReLU; from there maps of every component, and their weights.
 
     Mean and log sigma of component m are a 1x1 convolution of its own of the shared features, which have seen the
     neighbourhood: components can move the content of the latent in different directions. They start as small random
@@ -28,11 +28,12 @@ class MixtureHead(nn.Module):
         features: channels of the input.
         channels: C of the latent.
         components: M.
-        width: channels in between.
+        width: channels in between; M * C if that is more, lest the components share what one of them needs.
     """
 
     def __init__(self, features: int, channels: int, components: int, width: int):
         super().__init__()
+        width = max(width, components * channels)
         self.channels, self.components = channels, components
         self.lift = EdgeConv2d(features, width, 3, "indicator", actnorm=True)
         self.maps = EdgeConv2d(width, components * 2 * channels, 1, zero_init=True)

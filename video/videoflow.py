@@ -52,6 +52,7 @@ class VideoFlow(Flow):
         reversible: train with activation memory that does not grow with `steps` or `prior_blocks`.
         compand: give frequent pixel values more room, by this power of their frequency (`Compand`); for videos with a
             uniform ground. 0 for none, as published.
+        prior_channels: of the residual stream of causal temporal nets, at least; twice those of the latent by default.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class VideoFlow(Flow):
         log_std_bound: float | None = 7.0,
         reversible: bool = False,
         compand: float = 0.0,
+        prior_channels: int = 0,
     ):
         sizes = {"levels": levels, "steps": steps, "width": width, "past": past, "prior_blocks": prior_blocks}
         for name, value in {**sizes, "prior_width": prior_width}.items():
@@ -98,8 +100,7 @@ class VideoFlow(Flow):
             "bound": log_std_bound,
             "recompute": reversible,
         }
-        if prior == "window":
-            shared["past"] = past
+        shared |= {"past": past} if prior == "window" else {"channels": prior_channels}
         make = WindowPrior if prior == "window" else CausalPrior
         self.priors = nn.ModuleList(
             make(shape, top=level == levels - 1, mixture=m, **shared)
