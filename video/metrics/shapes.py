@@ -18,7 +18,8 @@ TRIED_SIZES = 21
 CHUNK = 64  # pictures compared with templates at a time
 SAME_COLOUR = 60.0  # grey levels, root of the summed squares over channels
 SAME_SIZE = 0.15  # units
-WORST_FIT = 0.25  # of the shape's energy that the best template may miss
+WORST_FIT = 0.25  # of a shape's energy that the best template may miss
+NO_SHAPE = 0.5  # likewise, from where on there is no shape at all, and no direction
 SHORTEST = 0.4  # units that a shape must move to have a direction
 
 
@@ -97,11 +98,15 @@ def fit_templates(alpha: Tensor, centre: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def directions(first: Reading, last: Reading) -> Tensor:
-    """(B,) label of the direction between two pictures, -1 where a shape is missing or stays where it is."""
+    """(B,) label of the direction between two pictures, -1 where a shape is missing or stays where it is.
+
+    What no template fits is missing: noise has a centre of mass too.
+    """
     moved = last.centre - first.centre
     angle = torch.atan2(moved[:, 1], moved[:, 0])
     label = (angle / (math.pi / 4)).round().long() % len(DIRECTIONS)
-    known = first.found & last.found & (moved.norm(dim=1) >= SHORTEST)
+    there = [reading.found & (reading.misfit <= NO_SHAPE) for reading in (first, last)]
+    known = there[0] & there[1] & (moved.norm(dim=1) >= SHORTEST)
     return torch.where(known, label, -1)
 
 

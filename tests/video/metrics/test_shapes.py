@@ -69,6 +69,17 @@ def test_no_shape_has_no_direction():
     assert still.moved == 0 and still.shape_kept == 1
 
 
+def test_noise_has_no_direction():
+    context, samples = frames_of(every_direction())
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(0, 256, (1, 50, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    spots = torch.where(torch.rand(1, 50, 1, 32, 32, generator=generator) < 0.02, noise, 0)
+    for wrong in (noise, spots):
+        report = shape_report(context, wrong)
+        assert report.moved < 0.05 and report.shape_kept == 0
+    assert shape_report(context, samples).moved == 1
+
+
 def test_ghosts_and_smears_are_no_shapes():
     context, samples = frames_of(every_direction(kind=1))
     ghost = torch.maximum(samples, samples.flip(1))
