@@ -99,8 +99,8 @@ def read_clips(module: VideoModule, clips: str, given: int, numbers: range, each
     return found[[distinct.index(i) for i in wanted]]
 
 
-def clip_set(module: VideoModule, clips: str):
-    """The `Clips` that a name or path stands for."""
+def clip_set(module: VideoModule, clips: str, split: str = "test", options: str = "{}"):
+    """The `Clips` that a name or path stands for; of a data module, with `options` as JSON, those of a split."""
     from flowsuite.core.training.inputs import data_module
     from flowsuite.video import data
     from flowsuite.video.data_folder import FileClips
@@ -116,7 +116,7 @@ def clip_set(module: VideoModule, clips: str):
             raise FileNotFoundError(f"no video at {path}")
         return FileClips([path], reader, 2**32)
     modules = {name: getattr(data, name) for name in data.__all__ if name not in ("VideoBatch", "VideoDataModule")}
-    return data_module(clips, "{}", modules, "flowsuite.video.data", "a video file, a folder").clips("test")
+    return data_module(clips, options, modules, "flowsuite.video.data", "a video file, a folder").clips(split)
 
 
 def save_continued(samples: Continued, out: Path, first: int) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -51,7 +52,7 @@ class Clips:
     def clip(self, i: int) -> Clip:
         raise NotImplementedError(f"{type(self).__name__} must define clip(i)")
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every frame: of the first clip's, unless the set knows better."""
         return tuple(self.clip(0).read(0, 1).shape[1:])

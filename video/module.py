@@ -12,6 +12,7 @@ from torch import Tensor
 from flowsuite.core.objective import bits_per_dim, importance_weighted_bound
 from flowsuite.core.training.module import FlowModule
 from flowsuite.video.data_base import VideoBatch
+from flowsuite.video.generation import sample_figures
 from flowsuite.video.quantization import dequantize, quantize
 from flowsuite.video.videoflow import VideoFlow
 
@@ -36,7 +37,9 @@ class VideoModule(FlowModule):
             model are left as they are, as in the published training.
         reference: scale frames as the reference does, `k / 255 - 0.5 + u / 256`, not `(k + u) / 256 - 0.5`.
         test_draws: draws of dequantisation noise in a test.
-        temperature: of the examples in TensorBoard.
+        test_samples: continuations of each context in a test, at `temperature`, of which the best, by PSNR and by SSIM,
+            the mean and the diversity are logged, and for moving shapes the directions that are hit; 0 for none.
+        temperature: of the examples in TensorBoard, and of those.
         balance_steps: over so many steps training gives all components of a mixture the same share of a batch, less and
             less strictly (`Mixture.balanced_log_prob`), so that none of them is lost.
         kwargs: those of `FlowModule`.
@@ -52,6 +55,7 @@ class VideoModule(FlowModule):
         train_context: int | None = None,
         reference: bool = False,
         test_draws: int = 4,
+        test_samples: int = 10,
         temperature: float = 1.0,
         balance_steps: int = 0,
         **kwargs,
@@ -62,13 +66,13 @@ class VideoModule(FlowModule):
         if not 0 <= context_frames < num_frames:
             raise ValueError(f"expected 0 <= context_frames < num_frames, got {context_frames}, {num_frames}")
         train_context = context_frames if train_context is None else train_context
-        if min(train_context, balance_steps) < 0 or test_draws < 1 or not temperature >= 0:
-            got = f"{train_context}, {balance_steps}, {test_draws}, {temperature}"
-            wanted = "train_context, balance_steps >= 0, test_draws >= 1 and temperature >= 0"
+        if min(train_context, test_samples, balance_steps) < 0 or test_draws < 1 or not temperature >= 0:
+            got = f"{train_context}, {test_samples}, {balance_steps}, {temperature}, {test_draws}"
+            wanted = "train_context, test_samples, balance_steps, temperature >= 0 and test_draws >= 1"
             raise ValueError(f"expected {wanted}, got {got}")
         self.context_frames, self.num_frames, self.train_context = context_frames, num_frames, train_context
         self.reference, self.test_draws, self.temperature = reference, test_draws, temperature
-        self.balance_steps = balance_steps
+        self.test_samples, self.balance_steps = test_samples, balance_steps
         if flow.prior == "window" and train_context >= flow.past:
             for prior in flow.priors:  # the loss never meets it, and DDP wants gradients of all that trains
                 prior.freeze_first_frames()
@@ -127,6 +131,9 @@ class VideoModule(FlowModule):
             "bits_per_dim_mean": bits_per_dim(log_prob, self.flow.dims).mean(),
             "bits_per_dim_iw": bits_per_dim(bound, self.flow.dims).mean(),
         }
+        if self.test_samples and self.context_frames:
+            moving = isinstance(batch, VideoBatch) and bool((batch.label >= 0).all())
+            figures |= sample_figures(self, frames, self.test_samples, moving)
         self._log_evaluation("test", {"loss": loss, **figures}, len(frames))
 
     def frame_nats(self, frames: Tensor) -> Tensor:

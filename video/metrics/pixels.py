@@ -106,3 +106,9 @@ FRAME_METRICS: dict[str, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
     "psnr_per_channel": ("PSNR per channel dB (SVG tables)", psnr_per_channel),
     "ssim_uniform_range2": ("SSIM (7x7 uniform, range 2; SVG tables)", ssim_uniform_range2),
 }
+
+
+def frame_metrics(truth: Tensor) -> list[str]:
+    """Those that frames of this size are large enough for."""
+    large = min(truth.shape[-2:]) >= GAUSSIAN_SIZE
+    return [name for name in FRAME_METRICS if large or name.startswith("psnr")]
