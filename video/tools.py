@@ -42,7 +42,8 @@ def make_parser(name: str, what: str, examples: str, videos: int) -> argparse.Ar
 
 
 def load_model(args: argparse.Namespace, *outputs) -> VideoModule:
-    """The module of `--ckpt_path`, once it is clear that the outputs can be written; sets `args.given`."""
+    """The module of `--ckpt_path`, once it is clear that the outputs can be written; sets `args.given` and
+    `args.temperature` to what the model is configured for."""
     check_writable(*outputs)
     if args.start < 0:
         raise ValueError(f"--start must be at least 0, got {args.start}")
@@ -53,6 +54,8 @@ def load_model(args: argparse.Namespace, *outputs) -> VideoModule:
     if not isinstance(module, VideoModule):
         raise ValueError(f"{args.ckpt_path} holds a {type(module).__name__}, expected a VideoModule")
     args.given = module.context_frames if args.given is None else args.given
+    if vars(args).get("temperature", 0) is None:
+        args.temperature = module.temperature
     if args.given < 1:
         raise ValueError("the model was trained without context: say how many frames are --given")
     return module
@@ -95,7 +98,6 @@ def add_temperature(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--temperature",
         type=parse_temperature,
-        default=1.0,
         metavar="T[,T...]",
-        help="factor on sigma of the priors, or one a level, finest first (%(default)s)",
+        help="factor on sigma of the priors, or one a level, finest first (as the model is configured)",
     )
