@@ -39,6 +39,8 @@ def from_reference(kind: str, state_dict: Mapping[str, Tensor], config: Mapping[
 
 def module_args(config: Mapping[str, Any], init_args: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the `VideoModule` besides the flow: the scaling and the context of the reference."""
+    if "past" not in init_args:
+        raise ValueError("single operations are not a model to import: the kind of a whole one is t2t-videoflow")
     given = config.get("config", config)
     context = int(given.get("in_frames", init_args["past"]))
     return {"reference": True, "context_frames": context, "num_frames": context + int(given.get("target_frames", 10))}
