@@ -27,11 +27,11 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo-installed: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install -q -e '.[images,pointclouds,molecules]'
+	$(BIN)/pip install -q -e '.[images,pointclouds,molecules,audio,video]'
 	@touch $@
 
 $(VENV)/.test-installed: pyproject.toml | $(VENV)/bin/pip
-	$(BIN)/pip install -q -e '.[images,pointclouds,molecules,tabular,test]'
+	$(BIN)/pip install -q -e '.[images,pointclouds,molecules,audio,video,tabular,test]'
 	@touch $@
 
 clean:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from flowsuite.audio.clip_files import ClipFile, archive
 from flowsuite.audio.data_base import AudioDataModule
-from flowsuite.audio.splits import draw
+from flowsuite.core.data.splits import draw
 
 NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_]+)_(?P<take>\d+)")
 TEST_TAKES = range(5)

@@ -9,7 +9,7 @@ from pathlib import Path
 from flowsuite.audio.archives import unpack
 from flowsuite.audio.clip_files import ClipFile
 from flowsuite.audio.data_base import AudioDataModule
-from flowsuite.audio.splits import draw
+from flowsuite.core.data.splits import draw
 
 CLIPS = 13100
 FOLDER = "LJSpeech-1.1"

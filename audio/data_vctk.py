@@ -6,8 +6,8 @@ from pathlib import Path
 
 from flowsuite.audio.clip_files import ClipFile
 from flowsuite.audio.data_base import AudioDataModule
-from flowsuite.audio.splits import draw
 from flowsuite.audio.wave_files import list_waves
+from flowsuite.core.data.splits import draw
 
 FOLDERS = ("wav48_silence_trimmed", "wav48")
 

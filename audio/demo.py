@@ -17,7 +17,7 @@ from flowsuite.core.training.files import make_folder
 
 RECIPE = "audio/demo"
 CLIPS, PLAYED = 6, 3
-TEMPERATURE = "0.8"
+TEMPERATURE = "0.65"
 
 
 def run(folder: Path, options: Sequence[str] = ()) -> Section:

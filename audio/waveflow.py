@@ -10,7 +10,7 @@ from torch import Tensor
 from flowsuite.audio.row_autoregressive import RowAutoregressive
 from flowsuite.audio.row_net import RowNet, height_dilations
 from flowsuite.audio.upsample import MelUpsampler, hop_factors
-from flowsuite.audio.vocoder import Vocoder
+from flowsuite.audio.vocoder import Standardize, Vocoder
 from flowsuite.core.layers.permute import Permutation
 from flowsuite.core.transform import Compose
 
@@ -50,6 +50,7 @@ class WaveFlow(Vocoder):
             (the published choice), or "reverse" after every flow.
         dilations: over rows, one per layer; None: the published ones for this height.
         scale_bound: bound of |log s|, see `RowNet`.
+        gain, mel_mean, mel_std: see `Standardize`; by default, as published, nothing is standardised.
         recompute: keep only the flows' inputs for the backward pass: a quarter more time, far less memory.
     """
 
@@ -66,6 +67,9 @@ class WaveFlow(Vocoder):
         dilations: Sequence[int] | None = None,
         scale_bound: float | None = None,
         recompute: bool = False,
+        gain: float = 1.0,
+        mel_mean: float = 0.0,
+        mel_std: float = 1.0,
     ):
         if height < 2 or n_flows < 1 or n_layers < 1:
             raise ValueError(
@@ -82,7 +86,8 @@ class WaveFlow(Vocoder):
             net = RowNet(channels, dilations, n_mels, scale_bound)
             layers += [RowAutoregressive(net, order, recompute), Permutation(permuted)]
             order = order[permuted]
-        super().__init__(Compose(layers), upsample, height, n_mels)
+        standardize = Standardize(gain, mel_mean, mel_std)
+        super().__init__(Compose(layers), upsample, height, n_mels, standardize=standardize)
         self.register_buffer("latent_order", order, persistent=False)
 
     def _in_latent_order(self, valid):

@@ -7,7 +7,7 @@ from torch import nn
 
 from flowsuite.audio.conditioning import as_conditioning
 from flowsuite.audio.upsample import TransposedUpsampler
-from flowsuite.audio.vocoder import Vocoder
+from flowsuite.audio.vocoder import Standardize, Vocoder
 from flowsuite.audio.wavenet import WaveNet
 from flowsuite.core.layers.conv1x1 import InvertibleConv1x1
 from flowsuite.core.layers.coupling import Coupling
@@ -76,6 +76,7 @@ class WaveGlow(Vocoder):
         early_every: before every so many couplings, except the first, rows leave.
         early_size: how many.
         scale_bound: bound of |log s| by `bound * tanh(log s / bound)`; None for none, as published.
+        gain, mel_mean, mel_std: see `Standardize`; by default, as published, nothing is standardised.
     """
 
     def __init__(
@@ -91,6 +92,9 @@ class WaveGlow(Vocoder):
         early_size: int = 2,
         kernel_size: int = 3,
         scale_bound: float | None = None,
+        gain: float = 1.0,
+        mel_mean: float = 0.0,
+        mel_std: float = 1.0,
     ):
         if min(height, channels, n_flows, n_layers, n_mels, early_every) < 1 or early_size < 0:
             raise ValueError(
@@ -107,4 +111,5 @@ class WaveGlow(Vocoder):
             map = Affine(ExpScale() if scale_bound is None else TanhScale(scale_bound), shift_first=False)
             layers.append(MixedCoupling(kept, InvertibleConv1x1(rows), Coupling(net, map, conditional=True)))
         upsample = TransposedUpsampler(n_mels, hop_length, upsample_kernel)
-        super().__init__(Compose(layers), upsample, height, n_mels, whole_columns=True)
+        standardize = Standardize(gain, mel_mean, mel_std)
+        super().__init__(Compose(layers), upsample, height, n_mels, True, standardize)

@@ -19,6 +19,7 @@ SUITES = {
     "molecules": "benchmarks.molecules",
     "audio": "benchmarks.audio",
     "variational": "benchmarks.variational",
+    "video": "benchmarks.video",
 }
 MOLECULES = ("qm9", "zinc")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from benchmarks.memory import saved_bytes as memory_kept
 from benchmarks.peers import CouplingNet, Size, nflows_glow, normflows_glow
 from benchmarks.timing import medians, synchronize, table
 from flowsuite.images import Glow
@@ -116,21 +117,8 @@ def rows(models: dict, size: Size, args: argparse.Namespace) -> list[list[str]]:
 
 
 def saved_bytes(flow: Glow, images: Tensor) -> int:
-    """Bytes of the distinct tensors, parameters aside, that autograd keeps between forward and backward."""
-    parameters = {p.untyped_storage().data_ptr() for p in flow.parameters()}
-    storages: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        loss = -flow.log_prob(images).mean()
-    kept = sum(storages.values())
-    loss.backward()
-    return kept
+    """Bytes that autograd keeps of a training step."""
+    return memory_kept(flow, lambda: -flow.log_prob(images).mean())
 
 
 def memory(args: argparse.Namespace) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from flowsuite.core.data.tfrecord import parse_example, record_offsets
+from flowsuite.core.training.files import read_at
 from flowsuite.images.data_base import ImageDataModule
-from flowsuite.images.data_imagenet import read_at
 from flowsuite.images.datasets import ImageFiles
-from flowsuite.images.tfrecord import parse_example, record_offsets
 
 
 class CelebAHQ(ImageDataModule):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from flowsuite.core.training.files import find_file, load_npz
+from flowsuite.core.training.files import find_file, load_npz, read_at
 from flowsuite.core.training.pickles import load_array_pickle
 from flowsuite.core.training.pictures import decode_image, open_image
 from flowsuite.images.data_base import ImageDataModule
@@ -66,15 +65,6 @@ def tar_members(path: Path) -> list[tuple[str, str, int, int]]:
     if not members:
         raise ValueError(f"{path}: holds no PNG files")
     return sorted(members)
-
-
-def read_at(path: str, offset: int, size: int) -> bytes:
-    """A piece of a file; opened for each call, so that worker processes share no position."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        return os.pread(handle, size, offset)
-    finally:
-        os.close(handle)
 
 
 class ImageNetBatches(ImageDataModule):

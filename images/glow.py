@@ -5,23 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from flowsuite.core.layers.actnorm import ActNorm
 from flowsuite.core.layers.affine import Rescale
-from flowsuite.core.layers.channel_affine import ChannelAffine
-from flowsuite.core.layers.conv1x1 import InvertibleConv1x1, InvertibleConv1x1LU
-from flowsuite.core.layers.coupling import Coupling
-from flowsuite.core.layers.elementwise import Additive, Affine
-from flowsuite.core.layers.flow_step import FlowStep, FlowSteps
+from flowsuite.core.layers.flow_step import FlowSteps
+from flowsuite.core.layers.glow_step import PERMUTATIONS, glow_step
 from flowsuite.core.layers.multiscale import MultiScale
-from flowsuite.core.layers.permute import Permutation
-from flowsuite.core.layers.scale import make_scale
 from flowsuite.core.layers.split import GaussianTop, Split
 from flowsuite.core.layers.squeeze import Squeeze2d
-from flowsuite.core.nets.conv import EdgeConv2d, GlowNet
+from flowsuite.core.nets.conv import EdgeConv2d
 from flowsuite.core.transform import Compose
 from flowsuite.images.flow import ImageFlow, check_divisible
-
-PERMUTATIONS = ("conv1x1", "conv1x1_lu", "shuffle", "reverse")
 
 
 class Glow(ImageFlow):
@@ -75,20 +67,12 @@ class Glow(ImageFlow):
         if len(kinds) != levels or not set(kinds) <= set(PERMUTATIONS):
             raise ValueError(f"permutation must be one of {', '.join(PERMUTATIONS)}, or a list of {levels} of them")
 
-        def step(channels: int, kind: str) -> FlowStep:
-            elementwise = Affine(make_scale(scale)) if coupling == "affine" else Additive()
-            net = GlowNet(channels // 2, channels // 2 * elementwise.n_params, width, convention)
-            return FlowStep(
-                _actnorm(channels, convention),
-                _mixer(channels, kind, convention),
-                Coupling(net, elementwise),
-            )
-
         blocks, splits, shapes = [], [], []
         channels, height, width_ = image_shape
         for level, kind in enumerate(kinds):
             channels, height, width_ = channels * 4, height // 2, width_ // 2
-            steps_ = FlowSteps([step(channels, kind) for _ in range(steps)], reversible)
+            made = [glow_step(channels, width, coupling, kind, scale, convention) for _ in range(steps)]
+            steps_ = FlowSteps(made, reversible)
             blocks.append(Compose([Squeeze2d(), steps_]))
             if level < levels - 1:
                 channels //= 2
@@ -130,19 +114,6 @@ class Glow(ImageFlow):
     def classify(self, x: Tensor) -> Tensor:
         """Logits (N, n_classes) of images without labels."""
         return self.log_prob_and_logits(x, torch.zeros(x.shape[0], dtype=torch.int64, device=x.device))[1]
-
-
-def _actnorm(channels: int, convention: str) -> ActNorm:
-    if convention == "official":
-        return ActNorm(channels)
-    return ActNorm(channels, parameterization="scale", unbiased=True)
-
-
-def _mixer(channels: int, kind: str, convention: str) -> ChannelAffine:
-    if kind == "conv1x1_lu":
-        return InvertibleConv1x1LU(channels, row_vector=convention == "official")
-    makers = {"conv1x1": InvertibleConv1x1, "shuffle": Permutation.shuffle, "reverse": Permutation.reverse}
-    return makers[kind](channels)
 
 
 def _split(channels: int, convention: str) -> Split:

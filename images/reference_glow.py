@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from flowsuite.core.training.reference_tf import (
+    deinterleave,
+    read_actnorm,
+    read_conv,
+    read_inverted_conv,
+    reorder_outputs,
+)
 
 PERMUTATIONS = ("reverse", "shuffle", "conv1x1")
 GLOW = "flowsuite.images.Glow"
@@ -61,11 +69,11 @@ def convert_official(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]
             _official_step(weights, f"model/{level}/{step}", out, _step(level, step), permutation)
         if level < levels - 1:
             split = f"{_body()}.splits.{level}.net"
-            _official_conv(weights, f"model/pool{level}/conv", out, split)
-            _reorder_outputs(out, split, _deinterleave)
+            read_conv(weights, f"model/pool{level}/conv", out, split)
+            reorder_outputs(out, split, deinterleave)
     top = f"{_body()}.top"
     if "model/prior/p/W" in weights:
-        _official_conv(weights, "model/prior/p", out, f"{top}.net")
+        read_conv(weights, "model/prior/p", out, f"{top}.net")
     if conditional:
         for ours, theirs in (("class_weight", "W"), ("class_bias", "b"), ("class_log_scale", "logs")):
             value = weights[f"model/prior/y_emb/{theirs}"]
@@ -127,7 +135,7 @@ def _port_step(weights, theirs: str, out: dict[str, Tensor], ours: str, lu: bool
             out[f"{ours}.2.net.layers.{i}.{part}"] = weights[f"{theirs}.coupling.net.{layer}.{part}"]
     _port_zero_conv(weights, f"{theirs}.coupling.net.4", out, f"{ours}.2.net.layers.2")
     if out[f"{ours}.2.net.layers.2.bias"].numel() == out[f"{ours}.0.shift"].numel():  # affine: the scale comes first
-        _reorder_outputs(out, f"{ours}.2.net.layers.2", lambda rows: rows.roll(rows.shape[0] // 2, 0))
+        reorder_outputs(out, f"{ours}.2.net.layers.2", lambda rows: rows.roll(rows.shape[0] // 2, 0))
 
 
 def _port_zero_conv(weights, theirs: str, out: dict[str, Tensor], ours: str) -> None:
@@ -136,52 +144,19 @@ def _port_zero_conv(weights, theirs: str, out: dict[str, Tensor], ours: str) -> 
     out[f"{ours}.log_scale"] = weights[f"{theirs}.scale"].flatten()
 
 
-def _reorder_outputs(out: dict[str, Tensor], conv: str, reorder: Callable[[Tensor], Tensor]) -> None:
-    """Reorders the output channels of a convolution."""
-    for name in ("weight", "bias", "log_scale", "edge_weight"):
-        if f"{conv}.{name}" in out:
-            out[f"{conv}.{name}"] = reorder(out[f"{conv}.{name}"])
-
-
-def _deinterleave(rows: Tensor) -> Tensor:
-    """Even entries, then odd ones: (shift, scale) pairs to all shifts before all scales."""
-    return torch.cat((rows[0::2], rows[1::2]))
-
-
 def _official_step(weights, theirs: str, out: dict[str, Tensor], ours: str, permutation: str) -> None:
-    _official_actnorm(weights, theirs, out, f"{ours}.0")
+    read_actnorm(weights, f"{theirs}/actnorm", out, f"{ours}.0")
     if permutation == "conv1x1":
         out[f"{ours}.1.weight"] = weights[f"{theirs}/invconv/W"].T.contiguous()
     elif permutation == "conv1x1_lu":
-        names = {"permutation": "P", "lower": "L", "upper": "U", "log_s": "log_S", "sign": "sign_S"}
-        for name, theirs_name in names.items():
-            out[f"{ours}.1.{name}"] = weights[f"{theirs}/invconv/{theirs_name}"]
+        read_inverted_conv(weights, f"{theirs}/invconv", out, f"{ours}.1")
     elif permutation == "shuffle":
         out[f"{ours}.1.order"] = weights[f"{theirs}/shuffle/indices"].long()
     else:
         out[f"{ours}.1.order"] = torch.arange(out[f"{ours}.0.shift"].numel()).flip(0)
     for i, layer in enumerate(("l_1", "l_2")):
-        _official_conv(weights, f"{theirs}/f1/{layer}", out, f"{ours}.2.net.layers.{i}")
+        read_conv(weights, f"{theirs}/f1/{layer}", out, f"{ours}.2.net.layers.{i}")
     last = f"{ours}.2.net.layers.2"
-    _official_conv(weights, f"{theirs}/f1/l_last", out, last)
+    read_conv(weights, f"{theirs}/f1/l_last", out, last)
     if out[f"{last}.bias"].numel() == out[f"{ours}.0.shift"].numel():  # affine
-        _reorder_outputs(out, last, _deinterleave)
-
-
-def _official_actnorm(weights, theirs: str, out: dict[str, Tensor], ours: str) -> None:
-    out[f"{ours}.shift"] = weights[f"{theirs}/actnorm_center/b"].flatten()
-    out[f"{ours}.scale"] = weights[f"{theirs}/actnorm_scale/logs"].flatten()
-    out[f"{ours}.initialized"] = torch.tensor(True)
-
-
-def _official_conv(weights, theirs: str, out: dict[str, Tensor], ours: str) -> None:
-    weight = weights[f"{theirs}/W"].permute(3, 2, 0, 1).contiguous()
-    if weight.shape[-1] > 1:
-        out[f"{ours}.edge_weight"] = weight[:, -1:].contiguous()
-        weight = weight[:, :-1].contiguous()
-    out[f"{ours}.weight"] = weight
-    if f"{theirs}/b" in weights:
-        out[f"{ours}.bias"] = weights[f"{theirs}/b"].flatten()
-        out[f"{ours}.log_scale"] = weights[f"{theirs}/logs"].flatten()
-    else:
-        _official_actnorm(weights, theirs, out, f"{ours}.actnorm")
+        reorder_outputs(out, last, deinterleave)

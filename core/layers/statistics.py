@@ -8,13 +8,17 @@ from torch import Tensor
 from flowsuite.core.numerics import at_least_float32, autocast_off
 
 
-def _sum(values: Tensor, axes: list[int]) -> Tensor:
-    values = values.sum(dim=axes)
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum over all processes; differentiable."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         from torch.distributed.nn.functional import all_reduce
 
         return all_reduce(values)
     return values
+
+
+def _sum(values: Tensor, axes: list[int]) -> Tensor:
+    return sum_over_ranks(values.sum(dim=axes))
 
 
 @torch.no_grad()

@@ -36,9 +36,9 @@ class Section:
 
     title: str
     text: str
-    table: str = ""
     figures: list[tuple[Path, str]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    table: str = ""
 
 
 def render_section(section: Section, root: Path) -> str:

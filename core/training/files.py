@@ -126,6 +126,15 @@ def find_file(root: str | Path, names: list[str], hint: str = "") -> Path:
     raise FileNotFoundError(f"{Path(root) / names[0]} not found" + (f": {hint}" if hint else ""))
 
 
+def read_at(path: str, offset: int, size: int) -> bytes:
+    """A piece of a file; opened for each call, so that worker processes share no position."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        return os.pread(handle, size, offset)
+    finally:
+        os.close(handle)
+
+
 def load_npz(path: str | Path) -> dict[str, np.ndarray]:
     """All arrays of a `.npz`; pickled objects in it are refused."""
     try:

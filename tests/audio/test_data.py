@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser
 from flowsuite.audio.data import VCTK, AudioDataModule, AudioFolder, FreeSpokenDigits, LibriTTS, LJSpeech
 from flowsuite.audio.data_ljspeech import read_metadata
 from flowsuite.audio.features import B0, PRESETS
-from flowsuite.audio.splits import draw
+from flowsuite.core.data.splits import draw
 from tests.audio.waves_made import (
     DIGITS,
     LJ,

@@ -20,11 +20,7 @@ def random_rows(batch, channels, rows, width, strided=False, dtype=torch.float64
 
 
 SHAPES = [((1, 1), (5, 6)), ((2, 1), (6, 7)), ((3, 4), (7, 11)), ((1, 8), (3, 5)), ((4, 2), (1, 3)), ((16, 1), (15, 2))]
-SHAPES += [
-    ((1, 1), (1, 1)),
-    ((1, 2), (3, 1)),
-    ((2, 1), (3, 1)),
-]  # where torch cannot tell one memory layout from another
+SHAPES += [((1, 1), (1, 1)), ((1, 2), (3, 1)), ((2, 1), (3, 1))]  # where memory layouts cannot be told apart
 
 
 @pytest.mark.parametrize("dilation, size", SHAPES)

@@ -23,6 +23,7 @@ from flowsuite.core.layers.affine import DiagonalScale, Rescale
 from flowsuite.core.layers.amortized_cnf import AmortizedCNF
 from flowsuite.core.layers.autoregressive import MaskedAutoregressive
 from flowsuite.core.layers.batchnorm import MovingBatchNorm
+from flowsuite.core.layers.compand import Compand
 from flowsuite.core.layers.continuous import CNF
 from flowsuite.core.layers.conv1x1 import InvertibleConv1x1, InvertibleConv1x1LU
 from flowsuite.core.layers.coupling import Coupling, MaskedCoupling, alternating, checkerboard
@@ -120,6 +121,12 @@ def multiscale():
     ]
     split = Split(EdgeConv2d(2, 4, 3, "indicator", zero_init=True))
     return MultiScale(levels, [split], [(2, 2, 2), (8, 1, 1)], GaussianTop((8, 1, 1)))
+
+
+def compand():
+    layer = Compand(8, low=0.0, high=1.0)
+    layer.slope.copy_(torch.linspace(0.5, 1.5, 8))
+    return layer
 
 
 def batch_norm(channels, **options):
@@ -251,6 +258,7 @@ CASES = [
     Case("rescale", lambda: Rescale(-2.5, 0.5), VECTOR),
     Case("diagonal", lambda: DiagonalScale(5), VECTOR),
     Case("logit", lambda: Logit(0.05), IMAGE, unit=True),
+    Case("compand", compand, IMAGE, unit=True),
     Case("squeeze-plain", lambda: Squeeze2d(), (2, 4, 6)),
     Case("squeeze-threefold", lambda: Squeeze2d(fold=3), (2, 3, 6)),
     Case("squeeze-checkerboard", lambda: Squeeze2d("checkerboard"), (2, 4, 6)),

@@ -4,27 +4,50 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
+from flowsuite.audio.features import MelSpectrogram
+from flowsuite.audio.features.spec import as_spec
+from flowsuite.audio.speech_like import speech_like
+from flowsuite.audio.wave_files import write_wave
 from flowsuite.core.training import cli
+from flowsuite.core.training.recipes import find_recipe
 
 README = Path(__file__).parents[2] / "README.md"
 SHORT = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2", "--trainer.check_val_every_n_epoch", "1"]
-FEW_MOLECULES = {"max_atoms": "6", "cache": ".", "workers": "0"}
 DEMOS = {  # recipes that are trained here, and what makes them short
-    "images/demo": [],
-    "molecules/demo": [word for key, value in FEW_MOLECULES.items() for word in (f"--data.init_args.{key}", value)]
-    + ["--model.init_args.test_samples", "20"],
+    "images/demo": {},
+    "molecules/demo": {
+        "data.init_args.max_atoms": "6",
+        "data.init_args.cache": ".",
+        "data.init_args.workers": "0",
+        "model.init_args.test_samples": "20",
+    },
+    "audio/demo": {"model.init_args.flow.init_args.channels": "4", "model.init_args.test_clips": "1"},
+    "video/demo": {
+        "model.init_args.flow.init_args.width": "8",
+        "model.init_args.test_samples": "2",
+        "data.init_args.val_videos": "2",
+        "data.init_args.test_videos": "2",
+    },
 }
 CHECKPOINTS = {
     "CKPT": "runs/images/demo/version_0/checkpoints/best.ckpt",
     "MOLECULES": "runs/molecules/demo/version_0/checkpoints/best.ckpt",
+    "VOCODER": "runs/audio/demo/version_0/checkpoints/best.ckpt",
+    "VIDEO": "runs/video/demo/version_0/checkpoints/best.ckpt",
 }
-FEWER = {("--num", "100"): "10", ("--num", "20"): "4", ("--steps", "100"): "1"}
+FEWER = {("--num", "100"): "10", ("--num", "20"): "4", ("--steps", "100"): "1", ("--frames", "100"): "3"}
 
 
 def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README.read_text(), flags=re.S)
+
+
+def shortened(recipe):
+    return [word for key, value in DEMOS[recipe].items() for word in (f"--{key}", value)]
 
 
 def commands():
@@ -35,14 +58,24 @@ def commands():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder in which two demo recipes were trained for two steps, and from one of them molecules were drawn."""
+    """A folder in which demo recipes were trained for two steps, with molecules drawn from one, speech and its mel."""
     folder = tmp_path_factory.mktemp("readme")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for recipe in DEMOS:
-            assert cli.main(["fit", "--config", recipe, *SHORT, *DEMOS[recipe]]) == 0
+            assert cli.main(["fit", "--config", recipe, *SHORT, *shortened(recipe)]) == 0
         assert cli.main(["sample", "--ckpt_path", CHECKPOINTS["MOLECULES"], "--num", "8", "--out", "drawn"]) == 0
+    write_speech(folder)
     return folder
+
+
+def write_speech(folder):
+    """A recording for the demo's vocoder, and a mel such as an acoustic model would predict."""
+    spec = yaml.safe_load(find_recipe("audio/demo").read_text())["model"]["init_args"]["spec"]
+    wave = speech_like(0, sample_rate=spec["sample_rate"], seconds=(1.0, 1.0)).wave
+    write_wave(folder / "speech.wav", wave, spec["sample_rate"])
+    (folder / "mels").mkdir()
+    np.save(folder / "mels" / "predicted.npy", MelSpectrogram(as_spec(spec))(wave[None])[0].numpy())
 
 
 @pytest.mark.parametrize("argv", commands(), ids=" ".join)
@@ -62,8 +95,10 @@ def test_command(argv, trained, monkeypatch, capsys):
         argv += SHORT
     if argv[:2] in (["molecules", "evaluate"], ["molecules", "encode"]) or argv[0] == "optimize":
         argv += ["--workers", "0"]  # processes take longer to start than this
+    if argv[:2] == ["video", "evaluate"]:
+        argv += ["--num", "1", "--samples", "2"]
     if argv[0] in ("fit", "test"):
-        argv += next(options for recipe, options in DEMOS.items() if recipe in argv)
+        argv += next(shortened(recipe) for recipe in DEMOS if recipe in argv)
     argv = [FEWER.get((option, word), word) for option, word in zip(["", *argv], argv, strict=False)]
     assert cli.main(argv) == 0, capsys.readouterr().err
     if "--out" in argv:

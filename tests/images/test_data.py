@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from flowsuite.core.data.idx import read_idx
 from flowsuite.core.training.pickles import load_array_pickle
 from flowsuite.images import data
-from flowsuite.images.data_mnist import read_idx
 from tests.images import containers
 
 SHARED = Path(os.environ.get("FLOWSUITE_DATA", Path(__file__).parents[3] / "shared" / "data")) / "images"

@@ -5,20 +5,58 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from flowsuite.core.training.files import read_at
 
-def record_offsets(path: str | Path) -> list[tuple[int, int]]:
-    """`(offset, bytes)` of every record: a file is length (uint64), its checksum, data, its checksum, and so on."""
+
+def record_offsets(path: str | Path, check: bool = False) -> list[tuple[int, int]]:
+    """`(offset, bytes)` of the data of every record of a file.
+
+    A record is its length (uint64), the length's checksum, the data, the data's checksum (uint32, `masked_crc32c`).
+
+    Args:
+        path: the file.
+        check: compare the checksums of the lengths; those of the data are for `read_record`.
+
+    Raises:
+        ValueError: the file ends within a record, or a checksum differs; file and record are named.
+    """
     size, found, position = Path(path).stat().st_size, [], 0
     with open(path, "rb") as file:
         while position < size:
             file.seek(position)
-            header = file.read(8)
-            length = struct.unpack("<Q", header)[0] if len(header) == 8 else size
+            header = file.read(12)
+            if check and len(header) == 12:
+                _compare(header[:8], header[8:], f"{path}, record {len(found)}", "length")
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else size
             if position + 16 + length > size:
                 raise ValueError(f"{path}: not a TFRecord file, or truncated in record {len(found)}")
             found.append((position + 12, length))
             position += 16 + length
     return found
+
+
+def read_record(path: str | Path, offset: int, length: int, name: str) -> bytes:
+    """The data of a record, compared with its checksum; `name` is what an error calls the record."""
+    data = read_at(str(path), offset, length + 4)
+    if len(data) != length + 4:
+        raise ValueError(f"{name}: truncated, {len(data)} bytes of {length + 4} are there")
+    _compare(data[:length], data[length:], name, "data")
+    return data[:length]
+
+
+def masked_crc32c(data: bytes) -> int:
+    """The checksum of TFRecords: `rotr(crc32c(data), 15) + 0xA282EAD8` modulo 2^32."""
+    try:
+        from google_crc32c import value
+    except ImportError:
+        raise ImportError("checksums of TFRecords need the package google-crc32c: pip install google-crc32c") from None
+    crc = value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _compare(data: bytes, stored: bytes, name: str, what: str) -> None:
+    if masked_crc32c(data) != int.from_bytes(stored, "little"):
+        raise ValueError(f"{name}: the {what} does not match its checksum, the file is damaged")
 
 
 def parse_example(data: bytes) -> dict[str, bytes | list[int]]:
