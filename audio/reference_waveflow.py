@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from flowsuite.audio.reference_weights import NormedWeights, as_normed, rows_of, section, stack
+from flowsuite.audio.reference_weights import NormedWeights, as_normed, check_config, rows_of, section, stack
 from flowsuite.audio.waveflow import flow_permutations
 
 
@@ -58,6 +58,8 @@ def convert(
         "permutation": permutation,
         "dilations": [int(d) for d in config.get("dilation_h", [2 ** (i % cycle) for i in range(n_layers)])],
     }
+    check_config(config, {f"res_channel{s}": init_args["channels"] for s in ("", "s")})  # constructor's, file's name
+    check_config(config, {f"cin_channel{s}": init_args["n_mels"] for s in ("", "s")})
     return "flowsuite.audio.waveflow.WaveFlow", init_args, converted
 
 

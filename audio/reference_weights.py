@@ -79,3 +79,10 @@ def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The hyper-parameters in a public config file, which keeps them under `name`, or in a plain mapping of them."""
     config = config.get("config", config)
     return config.get(name, config)
+
+
+def check_config(config: Mapping[str, Any], found: Mapping[str, int]) -> None:
+    """Raises a ValueError where `config` gives another size than the one `found` in the weights."""
+    for name, size in found.items():
+        if name in config and int(config[name]) != size:
+            raise ValueError(f"the config is of another model: {name} is {config[name]}, the weights have {size}")

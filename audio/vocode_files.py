@@ -14,6 +14,7 @@ from torch import Tensor
 from flowsuite.audio.clip_files import ClipFile
 from flowsuite.audio.sources import Source
 from flowsuite.audio.synthesis import Synthesizer
+from flowsuite.audio.wave_files import SUFFIXES
 from flowsuite.audio.wave_writer import Written, write_pieces
 
 POOL = 8  # batches' worth of clips that are read before they are grouped by length
@@ -81,6 +82,8 @@ def plan(files: Sequence[ClipFile], out: Path, overwrite: bool = False) -> tuple
     single = out.suffix.lower() == ".wav" and not out.is_dir()
     if single and len(files) != 1:
         raise ValueError(f"--out must be a folder for {len(files)} files, got {out}")
+    if not single and out.suffix.lower() in SUFFIXES and not out.is_dir():
+        raise ValueError(f"results are WAV: --out must end in .wav or be a folder, got {out}")
     if not single and out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder or end in .wav, {out} is a file")
     jobs = [Job(file, out if single else out / f"{file.name}.wav") for file in files]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from itertools import product
@@ -161,8 +162,8 @@ def distance(mel: Tensor, spec: MelSpec) -> float:
 
 
 REMEDIES = {  # (its logarithm, the wanted one) -> what to do
-    ("log10", "natural"): "multiply it by 2.3026",
-    ("natural", "log10"): "divide it by 2.3026",
+    ("log10", "natural"): "multiply it by 2.3026, or convert it",
+    ("natural", "log10"): "divide it by 2.3026, or convert it",
 }
 LOG_NAMES = {"natural": "a natural logarithm", "log10": "log10", "db": "decibels"}
 
@@ -180,13 +181,13 @@ def described(other: MelSpec, spec: MelSpec) -> str:
     if "norm" in different:
         parts.append(f"triangles {'of height 1' if other.norm is None else 'of equal area'}")
         settings["norm"] = other.norm
-    remedy = REMEDIES.get((other.log, spec.log)) if different == ["log"] else None
-    return f"{', '.join(parts)}: {remedy or remedy_by_convert(settings)}"
+    remedy = REMEDIES.get((other.log, spec.log), "convert it") if different == ["log"] else "convert it"
+    return f"{', '.join(parts)}: {remedy} {by_option(settings)}"
 
 
-def remedy_by_convert(settings: dict) -> str:
-    given = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-    return f"use features.convert.convert(mel, replace(spec, {given}), spec)"
+def by_option(settings: dict) -> str:
+    """How `flowsuite vocode` converts mels made with these settings."""
+    return f"(vocode --spec '{json.dumps(settings)}')"
 
 
 def wrong_axis(mel: Tensor, spec: MelSpec) -> str | None:
@@ -208,4 +209,4 @@ def wrong_axis(mel: Tensor, spec: MelSpec) -> str | None:
     settings = {"scale": scale} if scale != spec.scale else {}
     settings |= {"fmax": fmax} if highest != spec.highest else {}
     what = " and ".join(f"{name} {value!r} instead of {getattr(spec, name)!r}" for name, value in settings.items())
-    return f"not a mel of this spec: its harmonics say {what}; {remedy_by_convert(settings)}"
+    return f"not a mel of this spec: its harmonics say {what}: convert it {by_option(settings)}"

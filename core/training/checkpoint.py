@@ -86,10 +86,16 @@ def load_module(
         use_ema: take the averaged weights where the checkpoint has them.
         allow: packages besides flowsuite, torch and pytorch_lightning whose classes the checkpoint may name.
 
+    Raises:
+        CheckpointError: the file is no checkpoint of flowsuite, or its weights are not those of its model.
+        ValueError: there is no such device here.
+
     Example:
         >>> module = load_module("runs/images/glow-cifar10/version_0/checkpoints/best.ckpt")
         >>> module.generate(64, temperature=0.7)
     """
+    if torch.device(map_location).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {map_location}: this machine has no CUDA GPU that PyTorch can use")
     checkpoint = read_checkpoint(path, map_location)
     config = checkpoint["flowsuite"].get("config")
     if not isinstance(config, dict) or "class_path" not in config:

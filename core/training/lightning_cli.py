@@ -209,7 +209,10 @@ class FlowCLI(LightningCLI):
     def _say_where(self) -> None:
         """Where the best checkpoint is, or that there was nothing left to train."""
         if not self.model.latest:
-            print(f"nothing left to train at epoch {self.trainer.current_epoch}: raise --trainer.max_epochs to go on")
+            steps = self.trainer.max_steps
+            limit = "max_steps" if 0 <= steps <= self.trainer.global_step else "max_epochs"
+            where = f"epoch {self.trainer.current_epoch}, step {self.trainer.global_step}"
+            print(f"nothing left to train at {where}: raise --trainer.{limit} to go on")
             return
         for callback in self.trainer.callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:

@@ -224,6 +224,7 @@ REFUSED = [
     ("l0sg-waveflow", lambda w: w, {"n_height": 8, "dilation_h": [1]}, "one height dilation for each of 3 layers"),
     ("l0sg-waveflow", lacking("flows.1.coupling.proj"), {"n_height": 8}, "has no flows.1.coupling.proj_log_s_t"),
     ("l0sg-waveflow", lambda w: w | {"x.y": torch.zeros(1)}, {"n_height": 8}, "no place in a L0SG WaveFlow: x.y"),
+    ("l0sg-waveflow", lambda w: w, {"n_height": 8, "res_channels": 7}, "res_channels is 7, the weights have 3"),
     ("nvidia-waveglow", lambda w: {}, {}, "weights convinv.*.conv.weight and WN.*.* of an NVIDIA WaveGlow"),
     ("nvidia-waveglow", lacking("WN.3.end.bias"), {}, "has no WN.3.end.bias"),
     ("nvidia-waveglow", lambda w: w | {"WN.0.skip_layers.0.weight": torch.zeros(1)}, {}, "first version"),

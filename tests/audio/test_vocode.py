@@ -163,6 +163,7 @@ def test_long_files_in_pieces(vocode, tmp_path):
         (["in", "--out", "in"], "would replace what it is made from"),
         (["in", "--out", "all.wav"], "--out must be a folder for 4 files"),
         (["in/s0/c0.wav", "--out", "in/s0/c2.wav", "--baseline"], "are about the table of --metrics"),
+        (["in/s0/c0.wav", "--out", "o.mp3"], "results are WAV: --out must end in .wav or be a folder, got o.mp3"),
         (["nothing", "--out", "o"], "nothing not found"),
         (["in", "--out", "o", "--batch_seconds", "0"], "batch_seconds must be positive"),
         (["in", "--out", "o", "--temperature", "-1"], "temperature >= 0"),

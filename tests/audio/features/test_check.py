@@ -14,7 +14,7 @@ from tests.audio.speech import digits, lj_clips
 
 TOOLCHAINS = {
     "log10": (replace(A0, log="log10"), "log10 instead of a natural logarithm: multiply it by 2.3026"),
-    "dB": (replace(A0, log="db"), "decibels instead of a natural logarithm"),
+    "dB": (replace(A0, log="db"), 'decibels .*: convert it .vocode --spec \'{"log": "db"}\''),
     "0 .. 1": (PRESETS["B0-db"], "decibels scaled to 0 .. 1"),
     "power": (replace(A0, power=2.0), "a power spectrogram \\(values doubled\\)"),
     "height 1": (replace(A0, norm=None), "triangles of height 1"),

@@ -170,3 +170,9 @@ def test_averages_leave_out_what_is_no_number():
     assert table[2] == "| one     | 3.000    | 4.00 (of 1 clip) | -     |"
     assert table[3] == "| another | 0.333    | -                | -     |"
     assert average([]) == {} and format_table({})
+
+
+def test_silence_has_no_relative_distance():
+    figures = copy_synthesis_metrics(torch.zeros(4000), 0.1 * torch.randn(4000), A0, pitch=False)
+    assert math.isnan(figures["mstft"]) and math.isfinite(figures["logmel_l1"])
+    assert average([figures, {"mstft": 2.0}])["mstft"] == Average(2.0, 1)

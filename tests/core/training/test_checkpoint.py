@@ -109,6 +109,12 @@ def test_foreign_class_needs_permission(tmp_path):
         load_module(tmp_path / "a.ckpt")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_named(tmp_path):
+    with pytest.raises(ValueError, match="device cuda: this machine has no CUDA GPU"):
+        load_module(tmp_path / "any.ckpt", "cuda")
+
+
 def test_files_that_are_not_ours(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         read_checkpoint(tmp_path / "absent.ckpt")
