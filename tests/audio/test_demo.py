@@ -17,7 +17,7 @@ def test_page_plays_what_was_made(tmp_path, monkeypatch):
     short = ["--trainer.max_steps", "2", "--trainer.limit_val_batches", "1"]
     short += ["--model.init_args.flow.init_args.channels", "4", "--data.init_args.batch_size", "1"]
     run = audio_demo.run
-    monkeypatch.setattr(audio_demo, "run", lambda folder: run(folder, short))
+    monkeypatch.setattr(audio_demo, "run", lambda folder, options: run(folder, [*short, *options]))
     assert demo.main(["--out", str(tmp_path / "a demo"), "--only", "audio"]) == 0
     page = (tmp_path / "a demo" / "index.html").read_text()
     sounds, pictures = re.findall(r'<audio [^>]*src="([^"]+)"', page), re.findall(r'<img src="([^"]+)"', page)

@@ -12,7 +12,7 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch, capsys):
     short = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2"]
     short += ["--trainer.check_val_every_n_epoch", "1"]
     run = images_demo.run
-    monkeypatch.setattr(images_demo, "run", lambda folder: run(folder, short))
+    monkeypatch.setattr(images_demo, "run", lambda folder, options: run(folder, [*short, *options]))
     assert demo.main(["--out", str(tmp_path / "a demo"), "--only", "images"]) == 0
     page = (tmp_path / "a demo" / "index.html").read_text()
     pictures = re.findall(r'<img src="([^"]+)"', page)

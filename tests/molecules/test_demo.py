@@ -21,7 +21,7 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch):
     monkeypatch.setattr(molecules_demo, "SAMPLES", 12)
     monkeypatch.setattr(molecules_demo, "NCI", lambda **given: NCI(max_atoms=8, workers=0, **given))
     monkeypatch.setattr(commands, "main", lambda argv: evaluate([*argv, "--workers", "0", "--no_filters", "--no_fcd"]))
-    monkeypatch.setattr(molecules_demo, "run", lambda folder: run(folder, short))
+    monkeypatch.setattr(molecules_demo, "run", lambda folder, options: run(folder, [*short, *options]))
     out = tmp_path / "a demo"
     assert demo.main(["--out", str(out), "--only", "molecules"]) == 0
     page = (out / "index.html").read_text()

@@ -22,7 +22,7 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch):
 
     for place in (tools, pointclouds_demo):
         monkeypatch.setattr(place, "data_module", small_data)
-    monkeypatch.setattr(pointclouds_demo, "run", lambda folder: run(folder, short))
+    monkeypatch.setattr(pointclouds_demo, "run", lambda folder, options: run(folder, [*short, *options]))
     assert demo.main(["--out", str(tmp_path / "a demo"), "--only", "pointclouds"]) == 0
     page = (tmp_path / "a demo" / "index.html").read_text()
     pictures = re.findall(r'<img src="([^"]+)"', page)

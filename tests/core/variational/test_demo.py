@@ -12,7 +12,7 @@ def test_page_shows_densities_beside_their_fits(tmp_path, monkeypatch):
     short = ["--steps", "10", "--batch_size", "16", "--workers", "1"]
     run = variational_demo.run
     monkeypatch.setattr(variational_demo, "LAYERS", 1)
-    monkeypatch.setattr(variational_demo, "run", lambda folder: run(folder, short))
+    monkeypatch.setattr(variational_demo, "run", lambda folder, options: run(folder, [*short, *options]))
     assert demo.main(["--out", str(tmp_path), "--only", "variational"]) == 0
     page = (tmp_path / "index.html").read_text()
     (picture,) = re.findall(r'<img src="([^"]+)"', page)

@@ -12,7 +12,7 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch):
     short = ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "2"]
     short += ["--trainer.check_val_every_n_epoch", "1"]
     run = vae_demo.run
-    monkeypatch.setattr(vae_demo, "run", lambda folder: run(folder, short))
+    monkeypatch.setattr(vae_demo, "run", lambda folder, options: run(folder, [*short, *options]))
     assert demo.main(["--out", str(tmp_path), "--only", "vae"]) == 0
     page = (tmp_path / "index.html").read_text()
     pictures = re.findall(r'<img src="([^"]+)"', page)
