@@ -75,7 +75,8 @@ def describe(rows: Sequence[dict[str, str]], report: dict) -> str:
     figures, tv = report["figures"], report["figures"]["histograms"]
     distances = ", ".join(f"{name} {value:.2f}" for name, value in tv.items() if value is not None)
     return (
-        f"{len(rows)} samples: {len(valid) / len(rows):.1%} valid, {unrefused(rows):.1%} without a single refused bond, "
+        f"{len(rows)} samples: {len(valid) / len(rows):.1%} valid, "
+        f"{unrefused(rows):.1%} without a single refused bond, "
         f"{len(set(valid)) / max(len(valid), 1):.1%} of the valid ones different, {figures['basic']['novel']:.1%} new. "
         f"Total variation from the test set: {distances}."
     )

@@ -113,8 +113,8 @@ def introduction(seconds: float) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("flowsuite", "torch", "pytorch-lightning"))
     return (
         f"Trained, generated and measured by `flowsuite demo` in {in_words(seconds)} on {os.cpu_count()} CPU cores, "
-        f"{time.strftime('%Y-%m-%d')}; {versions}, Python {platform.python_version()}. Point clouds turn by mouse, finger "
-        "or arrow keys; a double click turns them back."
+        f"{time.strftime('%Y-%m-%d')}; {versions}, Python {platform.python_version()}. Point clouds turn by mouse, "
+        "finger or arrow keys; a double click turns them back."
     )
 
 

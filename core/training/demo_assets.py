@@ -14,6 +14,7 @@ a { color: var(--link); } .soft, figcaption { color: var(--soft); } .bad { color
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; } td.number { text-align: right; }
+td.text { white-space: normal; }
 dl { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; }
 dl div { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .6rem 1rem;
   display: flex; flex-direction: column-reverse; }
@@ -21,22 +22,23 @@ dt { color: var(--soft); font-size: .85rem; } dd { margin: 0; font-size: 1.5rem;
 .figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
 figure { margin: 0; max-width: 100%; flex: 0 1 auto; } figure.wide, .sounds { flex: 1 1 100%; }
 figcaption { font-size: .9rem; margin-top: .4rem; max-width: 44rem; }
-img { display: block; max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
-.sounds { display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: center; padding: 1rem; background: var(--panel);
-  border: 1px solid var(--line); border-radius: 8px; }
+img { display: block; max-width: 100%; height: auto; background: #fff;
+  border: 1px solid var(--line); border-radius: 6px; }
+.sounds { display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: center; padding: 1rem;
+  background: var(--panel); border: 1px solid var(--line); border-radius: 8px; }
 .sounds .players { display: grid; gap: 1rem; flex: 1 1 18rem; } .sounds > figure { flex: 2 1 24rem; }
 audio { width: 100%; min-width: 15rem; }
 .clouds { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: .8rem; }
-canvas { width: 100%; aspect-ratio: 1; cursor: grab; touch-action: pan-y; border: 1px solid var(--line); border-radius: 6px;
-  background: var(--panel); } canvas:active { cursor: grabbing; }
+canvas { width: 100%; aspect-ratio: 1; cursor: grab; touch-action: pan-y; border-radius: 6px;
+  border: 1px solid var(--line); background: var(--panel); } canvas:active { cursor: grabbing; }
 svg.curves { width: 100%; max-width: 44rem; } svg text { fill: var(--soft); font-size: 12px; }
 .rule { stroke: var(--line); } .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .c0 { stroke: var(--c0); } .c1 { stroke: var(--c1); } .c2 { stroke: var(--c2); } .c3 { stroke: var(--c3); }
 .commands { position: relative; margin-top: 1.5rem; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .9rem; margin: .3rem 0;
   overflow-x: auto; font-size: .85rem; }
-button { position: absolute; right: .5rem; top: 0; font: inherit; font-size: .8rem; padding: .1rem .7rem; cursor: pointer;
-  color: var(--text); background: var(--ground); border: 1px solid var(--line); border-radius: 6px; }
+button { position: absolute; right: .5rem; top: 0; font: inherit; font-size: .8rem; padding: .1rem .7rem;
+  cursor: pointer; color: var(--text); background: var(--ground); border: 1px solid var(--line); border-radius: 6px; }
 """
 
 # A cloud is (N, 3) little-endian int16 in base64, 32767 being the farthest coordinate of any point from the centre.
@@ -45,7 +47,8 @@ SCRIPT = """
 const TONES = [[41, 56, 115], [38, 115, 158], [64, 168, 158], [237, 173, 74], [217, 94, 51]];
 
 function tone(value) {
-  const place = Math.min(Math.max(value, 0), 1) * (TONES.length - 1), low = Math.min(Math.floor(place), TONES.length - 2);
+  const place = Math.min(Math.max(value, 0), 1) * (TONES.length - 1);
+  const low = Math.min(Math.floor(place), TONES.length - 2);
   return TONES[low].map((c, i) => Math.round(c + (TONES[low + 1][i] - c) * (place - low)));
 }
 
@@ -91,7 +94,10 @@ function showCloud(canvas) {
     state.elevation = Math.min(Math.max(state.elevation + up, -1.57), 1.57);
     redraw();
   }
-  canvas.addEventListener("pointerdown", e => { drag = [e.clientX, e.clientY]; canvas.setPointerCapture(e.pointerId); });
+  canvas.addEventListener("pointerdown", e => {
+    drag = [e.clientX, e.clientY];
+    canvas.setPointerCapture(e.pointerId);
+  });
   canvas.addEventListener("pointermove", e => {
     if (!drag) return;
     turn((e.clientX - drag[0]) / 100, (e.clientY - drag[1]) / 100);

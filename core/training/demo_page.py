@@ -86,7 +86,8 @@ def sound(path: Path, text: str) -> str:
 
 
 def clouds(path: Path, text: str) -> str:
-    shown = (f'<canvas tabindex="0" aria-label="{text}" data-points="{pack_cloud(c)}"></canvas>' for c in read_clouds(path))
+    canvas = '<canvas tabindex="0" aria-label="{}" data-points="{}"></canvas>'
+    shown = (canvas.format(text, pack_cloud(cloud)) for cloud in read_clouds(path))
     return f'<div class="clouds">{"".join(shown)}</div>'
 
 
@@ -141,7 +142,7 @@ def render_table(text: str) -> str:
     if headed:
         parts.append(f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in rows[0])}</tr>")
     for row in rows[headed:]:
-        cells = (f"<td{' class="number"' * is_number(cell)}>{escape(cell)}</td>" for cell in row)
+        cells = (f'<td class="{"number" if is_number(cell) else "word"}">{escape(cell)}</td>' for cell in row)
         parts.append(f"<tr>{''.join(cells)}</tr>")
     return f'<div class="scroll"><table>{"".join(parts)}</table></div>'
 
@@ -184,7 +185,9 @@ def render_overview(sections: Sequence[Section]) -> str:
         time = "" if section.seconds is None else f"{section.seconds:.0f} s"
         said = f'<span class="bad">{escape(section.problem)}</span>' if section.problem else escape(first)
         name = f'<a href="#part-{number}">{escape(section.title)}</a>'
-        lines.append(f'<tr><td>{name}</td><td style="white-space: normal">{said}</td><td class="number">{time}</td></tr>')
+        lines.append(
+            f'<tr><td>{name}</td><td style="white-space: normal">{said}</td><td class="number">{time}</td></tr>'
+        )
     return f'<nav class="scroll"><table>{"".join(lines)}</table></nav>' if len(lines) > 1 else ""
 
 
