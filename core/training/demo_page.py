@@ -128,6 +128,10 @@ def is_number(cell: str) -> bool:
     return re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?%?|nan|-", cell) is not None
 
 
+def starts_with_digit(cell: str) -> bool:
+    return re.match(r"[-+]?\d", cell) is not None
+
+
 def render_table(text: str) -> str:
     """Markdown or aligned columns as an HTML table; as it stands where the lines have different numbers of cells.
 
@@ -137,7 +141,7 @@ def render_table(text: str) -> str:
     rows = [cells_of(line) for line in lines if not re.fullmatch(r"[|\s:-]+", line)]
     if not rows or len(rows[0]) < 2 or len({len(row) for row in rows}) > 1:
         return f"<pre>{escape(text)}</pre>" if rows else ""
-    headed = len(rows) > 1 and not any(map(is_number, rows[0])) and any(map(is_number, rows[1]))
+    headed = len(rows) > 1 and not any(map(starts_with_digit, rows[0])) and any(map(starts_with_digit, rows[1]))
     parts = []
     if headed:
         parts.append(f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in rows[0])}</tr>")
