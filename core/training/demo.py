@@ -15,7 +15,7 @@ from pathlib import Path
 
 from flowsuite.core.training.cli import debugging, summary
 from flowsuite.core.training.curves import losses_of
-from flowsuite.core.training.demo_page import Section, render_section, write_page
+from flowsuite.core.training.demo_page import FAILED, Section, render_section, write_page
 from flowsuite.core.training.demo_parts import Part, Plan, find_parts, in_words
 from flowsuite.core.training.files import make_folder
 
@@ -74,7 +74,7 @@ def run_part(part: Part, folder: Path, seed: int | None) -> Section:
 def failed(part: Part, error: Exception) -> Section:
     if debugging():
         traceback.print_exception(error)
-    problem = f"failed: {summary(error)}"
+    problem = f"{FAILED}{summary(error)}"
     print(f"flowsuite: error: {part.name} {problem}", file=sys.stderr)
     return Section(part.name, "", problem=problem)
 
@@ -112,7 +112,7 @@ def introduction(seconds: float) -> str:
 
     versions = ", ".join(f"{name} {version(name)}" for name in ("flowsuite", "torch", "pytorch-lightning"))
     return (
-        f"Trained, generated and measured by `flowsuite demo` in {in_words(seconds)} on {os.cpu_count()} CPU cores, "
+        f"Trained, generated and measured by flowsuite demo in {in_words(seconds)} on {os.cpu_count()} CPU cores, "
         f"{time.strftime('%Y-%m-%d')}; {versions}, Python {platform.python_version()}. Point clouds turn by mouse, "
         "finger or arrow keys; a double click turns them back."
     )
@@ -153,4 +153,4 @@ def main(argv: list[str] | None = None) -> int:
     shown = sum(not section.problem for section in sections)
     print(f"\n{shown} of {len(sections)} parts in {in_words(time.perf_counter() - start)}")
     print(f"Open {(args.out / 'index.html').resolve()}")
-    return int(any(section.problem.startswith("failed") for section in sections))
+    return int(any(section.problem.startswith(FAILED) for section in sections))

@@ -21,14 +21,14 @@ dl div { background: var(--panel); border: 1px solid var(--line); border-radius:
 dt { color: var(--soft); font-size: .85rem; } dd { margin: 0; font-size: 1.5rem; font-weight: 600; }
 .figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
 figure { margin: 0; max-width: 100%; flex: 0 1 auto; } figure.wide, .sounds { flex: 1 1 100%; }
-figcaption { font-size: .9rem; margin-top: .4rem; max-width: 44rem; }
-img { display: block; max-width: 100%; height: auto; background: #fff;
+figcaption { font-size: .9rem; margin-top: .4rem; width: 0; min-width: 100%; }
+img { display: block; max-width: 100%; max-height: 42rem; background: #fff;
   border: 1px solid var(--line); border-radius: 6px; }
 .sounds { display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: center; padding: 1rem;
   background: var(--panel); border: 1px solid var(--line); border-radius: 8px; }
 .sounds .players { display: grid; gap: 1rem; flex: 1 1 18rem; } .sounds > figure { flex: 2 1 24rem; }
 audio { width: 100%; min-width: 15rem; }
-.clouds { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: .8rem; }
+.clouds { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: .8rem; }
 canvas { width: 100%; aspect-ratio: 1; cursor: grab; touch-action: pan-y; border-radius: 6px;
   border: 1px solid var(--line); background: var(--panel); } canvas:active { cursor: grabbing; }
 svg.curves { width: 100%; max-width: 44rem; } svg text { fill: var(--soft); font-size: 12px; }

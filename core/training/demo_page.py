@@ -17,6 +17,7 @@ from flowsuite.core.training.files import atomic_write
 
 KINDS = {".png": "image/png", ".gif": "image/gif", ".wav": "audio/wav"}
 MOST_POINTS = 2048  # of a cloud that is to be turned
+FAILED = "failed: "  # so begins the problem of a part that went wrong, where others were left out
 
 
 @dataclass
@@ -164,10 +165,14 @@ def render_curves(section: Section) -> str:
     return f"<h3>Training</h3>{drawn}" if drawn else ""
 
 
+def render_problem(problem: str) -> str:
+    return f'<span class="{"bad" if problem.startswith(FAILED) else "soft"}">{escape(problem)}</span>'
+
+
 def render_section(section: Section, number: int) -> str:
     parts = [f'<section id="part-{number}"><h2>{escape(section.title)}</h2>']
     if section.problem:
-        parts.append(f'<p class="bad">{escape(section.problem)}</p>')
+        parts.append(f"<p>{render_problem(section.problem)}</p>")
     if section.text:
         parts.append(f"<p>{escape(section.text)}</p>")
     parts += [render_headline(section.headline), render_figures(section.figures), render_table(section.table)]
@@ -187,7 +192,7 @@ def render_overview(sections: Sequence[Section]) -> str:
     for number, section in enumerate(sections):
         first = next((f"{name} {value}" for name, value in section.headline.items()), "")
         time = "" if section.seconds is None else f"{section.seconds:.0f} s"
-        said = f'<span class="bad">{escape(section.problem)}</span>' if section.problem else escape(first)
+        said = render_problem(section.problem) if section.problem else escape(first)
         name = f'<a href="#part-{number}">{escape(section.title)}</a>'
         lines.append(
             f'<tr><td>{name}</td><td style="white-space: normal">{said}</td><td class="number">{time}</td></tr>'
