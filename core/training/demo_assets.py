@@ -22,7 +22,7 @@ dt { color: var(--soft); font-size: .85rem; } dd { margin: 0; font-size: 1.5rem;
 .figures { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: flex-start; }
 figure { margin: 0; max-width: 100%; flex: 0 1 auto; } figure.wide, .sounds { flex: 1 1 100%; }
 figcaption { font-size: .9rem; margin-top: .4rem; width: 0; min-width: 100%; }
-img { display: block; max-width: 100%; max-height: 42rem; background: #fff;
+img { display: block; max-width: 100%; max-height: 32rem; background: #fff;
   border: 1px solid var(--line); border-radius: 6px; }
 .sounds { display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: center; padding: 1rem;
   background: var(--panel); border: 1px solid var(--line); border-radius: 8px; }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import wave
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from flowsuite.core.training.curves import draw_curves, losses_of, ticks
 from flowsuite.core.training.demo_page import Section, pack_cloud, render_table, write_page
 from flowsuite.core.training.pictures import write_png
-from tests.pages import embedded
+from tests.pages import CHROMIUM, embedded, open_in_browser
 
 
 def cells(table: str) -> list[list[str]]:
@@ -90,6 +91,31 @@ def test_overview_names_every_part(tmp_path):
     overview = page[page.index("<nav") : page.index("</nav>")]
     assert 'href="#part-0">A' in overview and "bits 2.0" in overview and "12 s" in overview
     assert "left out: late" in overview and 'id="part-1"' in page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_a_browser_shows_clouds_that_turn_players_and_pictures(tmp_path):
+    write_png(tmp_path / "a.png", torch.zeros(3, 4, 6, dtype=torch.uint8))
+    np.save(tmp_path / "clouds.npy", np.random.default_rng(0).normal(size=(2, 500, 3)))
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(2 * 4000))
+    figures = [(tmp_path / name, name) for name in ("a.wav", "a.png", "clouds.npy")]
+    curves = {"training": [(0, 2.0), (10, 1.0)]}
+    page = write_page([Section("All", "", figures=figures, commands=["true"], curves=curves)], tmp_path)
+    seen, said = open_in_browser(page)
+    assert said == []
+    assert seen["pictures"] == [6] and seen["players"] == [pytest.approx(0.5, abs=0.05)]
+    assert len(seen["before"]) == 2 and all(share > 0.05 for share, _ in seen["before"])
+    assert all(before != after for before, after in zip(seen["before"], seen["after"], strict=True))
+    (tmp_path / "broken.html").write_text(
+        page.read_text().replace("showCloud(canvas) {", "showCloud(canvas) { lost();")
+    )
+    _, said = open_in_browser(tmp_path / "broken.html")
+    assert len(said) == 1 and "lost is not defined" in said[0]
 
 
 # Curves
