@@ -53,11 +53,12 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def draw_curves(curves: Mapping[str, Curve], label: str = "loss") -> str:
-    """An inline SVG of named curves with axes and a legend; "" if no curve has two points.
+    """An inline SVG of named curves with axes and a legend, those with two points at least; "" if none has.
 
     Where a loss falls steeply at first, the picture shows the rest: values that leave it are drawn at its rim.
     """
-    if not any(len(curve) > 1 for curve in curves.values()):
+    curves = {name: curve for name, curve in curves.items() if len(curve) > 1}
+    if not curves:
         return ""
     steps = [x for curve in curves.values() for x, _ in curve]
     first, last = min(steps), max(steps)
