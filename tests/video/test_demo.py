@@ -46,5 +46,4 @@ def test_demo_recipe_learns_the_eight_directions(tmp_path, capsys):
         print(f"\n{section.text}\n{section.table}")
     assert report["bits_per_dim"]["one_draw"] < 0.7
     assert 8 * shapes["coverage"] >= 7
-    assert shapes["colour_kept"] > 0.8 and shapes["shape_kept"] > 0.5
     assert all(path.is_file() for path, _ in section.figures)

@@ -46,3 +46,18 @@ def test_maxout_is_the_largest_of_four():
     assert torch.equal(layer(x), groups.max(2).values)
     with pytest.raises(ValueError, match="unknown activation 'swoosh'"):
         Dense(3, 2, "swoosh")
+
+
+@pytest.mark.parametrize("activation", ["maxout", "gated", "relu"])
+def test_signals_keep_their_size_at_the_start(activation):
+    torch.manual_seed(0)
+    x = torch.randn(500, 1, 8, 8)
+    encoder = DenseEncoder((1, 8, 8), 64, (300, 300, 300), activation)
+    assert 0.4 < encoder(x).square().mean().sqrt() < 2.5
+
+
+def test_signals_keep_their_size_through_convolutions():
+    torch.manual_seed(0)
+    x, encoder, decoder = torch.randn(20, 1, 28, 28), ConvEncoder((1, 28, 28)), ConvDecoder((1, 28, 28), 64)
+    assert 0.3 < encoder(x).square().mean().sqrt() < 3
+    assert 0.3 < decoder.layers(torch.randn(20, 64)[:, :, None, None]).square().mean().sqrt() < 3
