@@ -23,7 +23,7 @@ def test_report_becomes_words():
 def test_page_shows_what_was_made(tmp_path, monkeypatch):
     flow = {"steps": 1, "width": 8, "prior_width": 8, "prior_channels": 4}
     short = [f"--model.init_args.flow.init_args.{key}={value}" for key, value in flow.items()]
-    short += ["--data.init_args.batch_size=2", "--model.init_args.init_batches=1", "--trainer.max_steps=2"]
+    short += ["--data.init_args.batch_size=2", "--model.init_args.init_batches=1", "--trainer.limit_train_batches=2"]
     short += ["--trainer.limit_val_batches=1", "--trainer.log_every_n_steps=1"]
     run = demo.run
     for name, fewer in {"CONTEXTS": 1, "SAMPLES": 2}.items():
