@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from flowsuite.core.training.demo import Section, train_recipe
 from flowsuite.core.training.files import make_folder
 
 RECIPE = "audio/demo"
+NEEDS = ("librosa", "soundfile", "torchaudio")
+SECONDS = 200
 CLIPS, PLAYED = 6, 3
 TEMPERATURE = "0.65"
 
@@ -46,12 +49,14 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     return Section(
         title="Audio: WaveFlow on made-up speech",
         text=describe(systems[MODEL]),
+        headline={f"M-STFT, {name}": f"{found['mstft']:.3f}" for name, found in systems.items()},
+        checkpoint=checkpoint,
         table=format_table({system: as_averages(figures) for system, figures in systems.items()}),
         figures=figures,
         commands=[
             command,
             f"# recordings holds the first {CLIPS} test clips of the recipe's data",
-            "flowsuite vocode " + " ".join(said),
+            shlex.join(["flowsuite", "vocode", *said]),
         ],
     )
 

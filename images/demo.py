@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from flowsuite.images import commands
 from flowsuite.images.inputs import open_images, take
 
 RECIPE = "images/demo"
+NEEDS = ("sklearn",)
+SECONDS = 75
 
 
 def run(folder: Path, options: Sequence[str] = ()) -> Section:
@@ -25,7 +28,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     def images(command: str, *arguments: str) -> None:
         argv = [command, "--ckpt_path", str(checkpoint), *arguments]
         commands.main(argv)
-        done.append("flowsuite images " + " ".join(argv))
+        done.append(shlex.join(["flowsuite", "images", *argv]))
 
     report = folder / "evaluation.json"
     images("evaluate", "--data", RECIPE, "--json", str(report))
@@ -52,6 +55,8 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
             (folder / "reconstruction.png", "real digits, decode(encode(.)), difference"),
         ],
         commands=done,
+        headline={f"bits/dim, test, {figures['n_bits']} bits": f"{figures['one_draw']:.3f}"},
+        checkpoint=checkpoint,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from flowsuite.molecules.data import NCI
 from flowsuite.molecules.draw import write_grid
 
 RECIPE = "molecules/demo"
+NEEDS = ("rdkit", "torch_geometric")
+SECONDS = 150
 SHOWN = 24
 SAMPLES = 1000
 
@@ -50,20 +53,30 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
         commands=[
             command,
             "# train.smi and test.smi hold the training and test molecules of flowsuite.molecules.data.NCI",
-            "flowsuite sample " + " ".join(drawn),
-            "flowsuite molecules evaluate " + " ".join([*compared, "--out", str(report)]),
+            shlex.join(["flowsuite", "sample", *drawn]),
+            shlex.join(["flowsuite", "molecules", "evaluate", *compared, "--out", str(report)]),
         ],
+        headline={
+            "valid without a refused bond": f"{unrefused(rows):.1%}",
+            "of the valid ones new": f"{found_figures['figures']['basic']['novel']:.1%}",
+        },
+        checkpoint=checkpoint,
     )
+
+
+def unrefused(rows: Sequence[dict[str, str]]) -> float:
+    """The share of the samples for which the check of valences refused no bond."""
+    return sum(row["refused_draws"] == "0" for row in rows) / len(rows)
 
 
 def describe(rows: Sequence[dict[str, str]], report: dict) -> str:
     """The figures of a CSV of samples and of `flowsuite molecules evaluate` in a few sentences."""
     valid = [row["smiles"] for row in rows if row["smiles"]]
-    unrefused = sum(row["refused_draws"] == "0" for row in rows) / len(rows)
     figures, tv = report["figures"], report["figures"]["histograms"]
     distances = ", ".join(f"{name} {value:.2f}" for name, value in tv.items() if value is not None)
     return (
-        f"{len(rows)} samples: {len(valid) / len(rows):.1%} valid, {unrefused:.1%} without a single refused bond, "
+        f"{len(rows)} samples: {len(valid) / len(rows):.1%} valid, "
+        f"{unrefused(rows):.1%} without a single refused bond, "
         f"{len(set(valid)) / max(len(valid), 1):.1%} of the valid ones different, {figures['basic']['novel']:.1%} new. "
         f"Total variation from the test set: {distances}."
     )

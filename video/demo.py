@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from flowsuite.core.training.demo import Section, train_recipe
 from flowsuite.video import commands
 
 RECIPE = "video/demo"
+SECONDS = 160
 CONTEXTS, SAMPLES = 8, 100
 
 
@@ -24,7 +26,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     def video(command: str, out: Path, *arguments: str) -> Path:
         argv = [command, "--ckpt_path", str(checkpoint), "--data", RECIPE, "--out", str(out), *arguments]
         commands.main(argv)
-        done.append("flowsuite video " + " ".join(argv))
+        done.append(shlex.join(["flowsuite", "video", *argv]))
         return out
 
     few = ("--num", str(CONTEXTS), "--samples", str(SAMPLES), "--overwrite")
@@ -43,6 +45,11 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
             (way.with_suffix(".gif"), "from the first frame to the last: all latents, the top alone, all but the top"),
         ],
         commands=done,
+        headline={
+            "bits/dim, test": f"{report['bits_per_dim']['one_draw']:.3f}",
+            "of 8 directions found": f"{8 * report['shapes']['coverage']:.1f}",
+        },
+        checkpoint=checkpoint,
     )
 
 

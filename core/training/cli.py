@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 USAGE = """\
 flowsuite: normalizing-flow generative models with exact likelihoods
@@ -100,10 +101,15 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if os.environ.get("FLOWSUITE_DEBUG", "0") not in ("", "0"):
+        if debugging():
             raise
         print(f"flowsuite: error: {summary(error)}", file=sys.stderr)
         return 1
+
+
+def debugging() -> bool:
+    """Whether errors are to be shown with where they come from."""
+    return os.environ.get("FLOWSUITE_DEBUG", "0") not in ("", "0")
 
 
 def summary(error: Exception) -> str:
@@ -166,10 +172,15 @@ def shortcuts(domain: str) -> dict[str, str]:
     It is read from the source: to import a domain takes seconds, and what the domain depends on.
     """
     path = module_file(f"flowsuite.{domain}", "commands")
-    for node in ast.parse(path.read_text(encoding="utf-8")).body if path else []:
-        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "SHORTCUTS" for target in node.targets):
+    return (read_literal(path, "SHORTCUTS") if path else None) or {}
+
+
+def read_literal(path: Path, name: str) -> Any:
+    """The value that the source of a module gives a name by a literal, None if it does not; it is not imported."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == name for target in node.targets):
             return ast.literal_eval(node.value)
-    return {}
+    return None
 
 
 def module_file(package: str, name: str) -> Path | None:

@@ -3,122 +3,154 @@
 from __future__ import annotations
 
 import argparse
-import html
 import importlib
 import os
+import platform
+import shlex
+import sys
 import time
+import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from flowsuite.core.training.files import atomic_write, make_folder
-from flowsuite.core.training.recipes import domains, package_folder
+from flowsuite.core.training.cli import debugging, summary
+from flowsuite.core.training.curves import losses_of
+from flowsuite.core.training.demo_page import FAILED, Section, render_section, write_page
+from flowsuite.core.training.demo_parts import Part, Plan, find_parts, in_words
+from flowsuite.core.training.files import make_folder
 
-STYLE = """
-body { font-family: system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-img { image-rendering: pixelated; max-width: 100%; border: 1px solid #ccc; }
-figure { margin: 1.5rem 0; } figcaption { color: #555; margin-top: .4rem; }
-pre { background: #f4f4f4; padding: .8rem; overflow-x: auto; }
-"""
+__all__ = ["Section", "main", "train_recipe", "write_page"]
 
-
-@dataclass
-class Section:
-    """One part of the page.
-
-    Attributes:
-        title: heading.
-        text: what was trained, and what was measured.
-        table: figures in lines of equal width, "" for none.
-        figures: (path inside the demo folder, caption) of every picture, or sound if it is a .wav.
-        commands: the command lines that made it.
-    """
-
-    title: str
-    text: str
-    figures: list[tuple[Path, str]] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
-    table: str = ""
-
-
-def render_section(section: Section, root: Path) -> str:
-    parts = [f"<h2>{html.escape(section.title)}</h2>", f"<p>{html.escape(section.text)}</p>"]
-    if section.table:
-        parts.append(f"<pre>{html.escape(section.table)}</pre>")
-    for path, caption in section.figures:
-        source = html.escape(path.relative_to(root).as_posix(), quote=True)
-        text = html.escape(caption)
-        sound = f'<audio controls preload="auto" src="{source}"></audio>'
-        shown = sound if path.suffix == ".wav" else f'<img src="{source}" alt="{text}">'
-        parts.append(f"<figure>{shown}<figcaption>{text}</figcaption></figure>")
-    if section.commands:
-        parts.append(f"<pre>{html.escape(chr(10).join(section.commands))}</pre>")
-    return "\n".join(parts)
-
-
-def write_page(sections: list[Section], root: Path) -> Path:
-    """`index.html` in `root`, with relative links."""
-    body = "\n".join(render_section(section, root) for section in sections)
-    page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>flowsuite demo</title><style>{STYLE}</style></head>
-<body><h1>flowsuite demo</h1>
-{body}
-</body></html>
-"""
-    path = root / "index.html"
-    with atomic_write(path) as file:
-        file.write(page.encode())
-    return path
+EXAMPLES = """examples:
+  flowsuite demo
+  flowsuite demo --only images molecules --seed 1 --out runs/two
+  flowsuite demo --minutes 5
+Parts: {parts}. The usual minutes are those of two CPU cores."""
 
 
 def train_recipe(recipe: str, folder: Path, options: Sequence[str] = (), kind: str = "best") -> tuple[Path, str]:
     """Trains a recipe into `<root>/<recipe>`, `folder` being `<root>/...`; its checkpoint and the command.
 
     `kind` is "best" or "last"; `options` are further options of `flowsuite fit`.
+
+    Raises:
+        KeyboardInterrupt: a signal ended the training.
     """
     from flowsuite.core.training.lightning_cli import run
     from flowsuite.core.training.runs import newest_checkpoint
 
     make_folder(folder)
-    command = ["fit", "--config", recipe, "--trainer.default_root_dir", str(folder.parent)]
-    status = run([*command, *options])
+    command = ["fit", "--config", recipe, "--trainer.default_root_dir", str(folder.parent), *options]
+    status = run(command)
+    if status >= 128:
+        raise KeyboardInterrupt
     if status:
         raise RuntimeError(f"training of {recipe} ended with exit code {status}")
     found = newest_checkpoint(folder.parent / recipe, kind)
     if found is None:
         raise FileNotFoundError(f"training left no checkpoint below {folder.parent / recipe}")
-    return found[0], " ".join(["flowsuite", *command])
+    return found[0], shlex.join(["flowsuite", *command])
 
 
-def section_modules() -> dict[str, str]:
-    """Name -> module with `run(folder) -> Section`: `demo` of a domain, or of a package inside one or inside core."""
-    found = {}
-    for room in (*domains(), "core"):
-        folder = package_folder(room)
-        for path in sorted([*folder.glob("demo.py"), *folder.glob("*/demo.py")]) if folder else ():
-            package = (room, *path.relative_to(folder).parent.parts)
-            if package != ("core", "training"):  # this module
-                found[package[-1]] = ".".join(("flowsuite", *package, "demo"))
-    return found
+def run_part(part: Part, folder: Path, seed: int | None) -> Section:
+    """The section of one part; what went wrong with it is its `problem`, and printed."""
+    start = time.perf_counter()
+    try:
+        module = importlib.import_module(part.module)
+        section = module.run(folder, [] if seed is None else [part.seed, str(seed)])
+        if section.checkpoint is not None:
+            section.curves = losses_of(section.checkpoint)
+        render_section(section, 0)  # for its errors to be this part's alone
+    except ModuleNotFoundError as error:
+        if (error.name or "flowsuite").partition(".")[0] == "flowsuite":
+            return failed(part, error)
+        return left_out(part, part.advice(error.name))
+    except Exception as error:
+        return failed(part, error)
+    section.seconds = time.perf_counter() - start
+    return section
+
+
+def failed(part: Part, error: Exception) -> Section:
+    if debugging():
+        traceback.print_exception(error)
+    problem = f"{FAILED}{summary(error)}"
+    print(f"flowsuite: error: {part.name} {problem}", file=sys.stderr)
+    return Section(part.name, "", problem=problem)
+
+
+def left_out(part: Part, reason: str) -> Section:
+    print(f"left out: {part.name}, {reason}")
+    return Section(part.name, "", problem=f"left out: {reason}")
+
+
+def run_parts(parts: Sequence[Part], out: Path, seed: int | None, minutes: float | None) -> list[Section]:
+    """The sections of all parts; the page is written after each, so that an interrupt loses one at most."""
+    plan, start, sections = Plan(parts, minutes), time.perf_counter(), []
+    for number, part in enumerate(parts, 1):
+        spent = time.perf_counter() - start
+        if missing := part.missing():
+            sections.append(left_out(part, part.advice(missing)))
+        elif part not in plan.fitting(spent):
+            usual = f"it usually takes about {in_words(part.seconds)}"
+            sections.append(left_out(part, f"{usual}, and {in_words(spent)} of {minutes:g} min are over"))
+        else:
+            usual, to_go = in_words(part.seconds), in_words(plan.to_go(spent))
+            said = f"part {number} of {len(parts)}: {part.name}, usually about {usual}"
+            print(f"\n{said}; {in_words(spent)} so far, about {to_go} to go", flush=True)
+            section = run_part(part, out / part.name, seed)
+            if section.seconds is not None:
+                plan.done(part, section.seconds)
+            sections.append(section)
+        plan.waiting.remove(part)
+        write_page(sections, out, introduction(time.perf_counter() - start))
+    return sections
+
+
+def introduction(seconds: float) -> str:
+    from importlib.metadata import version
+
+    versions = ", ".join(f"{name} {version(name)}" for name in ("flowsuite", "torch", "pytorch-lightning"))
+    return (
+        f"Trained, generated and measured by flowsuite demo in {in_words(seconds)} on {os.cpu_count()} CPU cores, "
+        f"{time.strftime('%Y-%m-%d')}; {versions}, Python {platform.python_version()}. Point clouds turn by mouse, "
+        "finger or arrow keys; a double click turns them back."
+    )
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+    return value
+
+
+def make_parser(parts: dict[str, Part]) -> argparse.ArgumentParser:
+    usual = ", ".join(f"{part.name} ({in_words(part.seconds)})" for part in parts.values())
+    parser = argparse.ArgumentParser(
+        "flowsuite demo",
+        description="Trains the demo recipe of every domain, generates from it, and writes one page with all results.",
+        epilog=EXAMPLES.format(parts=usual),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("runs/demo"), help="folder of index.html and of all files (%(default)s)")
+    names = f"some of: {', '.join(parts)}"
+    add("--only", "--domains", nargs="+", choices=parts, metavar="NAME", help=names)
+    add("--minutes", type=positive, metavar="M", help="leave out parts that, by their usual duration, end later")
+    add("--seed", type=int, metavar="N", help="of every training (that of its recipe, 0)")
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    found = section_modules()
-    parser = argparse.ArgumentParser(
-        "flowsuite demo",
-        description="Trains the demo recipe of every domain, generates from it, and writes a page with the results.",
-        epilog="example: flowsuite demo --out runs/demo",
-    )
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the page (%(default)s)")
-    parser.add_argument("--only", nargs="+", choices=found, metavar="NAME", help=f"some of: {', '.join(found)}")
-    args = parser.parse_args(argv)
+    """The command; 1 if a part failed."""
+    parts = find_parts()
+    args = make_parser(parts).parse_args(argv)
     make_folder(args.out)
-    sections = []
-    for name in args.only or found:
-        start = time.perf_counter()
-        section = importlib.import_module(found[name]).run(args.out / name)
-        section.text += f" The whole part took {time.perf_counter() - start:.0f} s on {os.cpu_count()} CPU cores."
-        sections.append(section)
-    page = write_page(sections, args.out)
-    print(f"\nOpen {page.resolve()}")
-    return 0
+    start = time.perf_counter()
+    chosen = [part for name, part in parts.items() if name in (args.only or parts)]
+    sections = run_parts(chosen, args.out, args.seed, args.minutes)
+    shown = sum(not section.problem for section in sections)
+    print(f"\n{shown} of {len(sections)} parts in {in_words(time.perf_counter() - start)}")
+    print(f"Open {(args.out / 'index.html').resolve()}")
+    return int(any(section.problem.startswith(FAILED) for section in sections))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from flowsuite.core.training.demo import Section
 from flowsuite.core.variational import experiment
 
 LAYERS = 8
+SECONDS = 60
+SEED = "--seed"
 COLUMNS = {"target": "{}", "kind": "{}", "reverse_kl": "{:.4f}", "ess": "{:.3f}", "pareto_k": "{:.2f}"}
 
 
@@ -46,8 +50,20 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
         ),
         table=format_table(rows),
         figures=[(folder / f"densities-{LAYERS}.png", caption)],
-        commands=["flowsuite variational " + " ".join(argv)],
+        commands=[shlex.join(["flowsuite", "variational", *argv])],
+        headline={
+            f"KL(q||p) on {row['target']}, splines, nats": f"{float(row['reverse_kl']):.3f}"
+            for row in rows
+            if row["kind"] == "spline"
+        },
+        curves={f"{target}, splines": losses(folder, target, "spline") for target in ("U1", "U2", "U3", "U4")},
     )
+
+
+def losses(folder: Path, target: str, kind: str) -> list[tuple[int, float]]:
+    """(step, -ELBO as annealed) of one fit, nats; none from a file of an older version."""
+    row = json.loads((folder / "fits" / f"{target}-{kind}-{LAYERS}.json").read_text())
+    return [(step, -elbo) for step, elbo, _ in row.get("history", [])]
 
 
 def format_table(rows: list[dict[str, str]]) -> str:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.targets import TARGETS, Target, make_target
-from flowsuite.core.training.demo import Section, write_page
+from flowsuite.core.training.demo_page import Section, write_page
 from flowsuite.core.training.files import atomic_write, make_folder
 from flowsuite.core.training.pictures import write_png
 from flowsuite.core.training.plots import density_image
@@ -79,7 +79,7 @@ def run(job: Job, out: Path) -> dict[str, object]:
     figures = asdict(q.report)
     row = {"job": asdict(job), "target": job.target, "kind": job.kind, "n_layers": job.n_layers}
     row |= {"parameters": sum(p.numel() for p in flow.parameters()), "warnings": figures["warnings"]}
-    row |= {name: figures[name] for name in FIGURES}
+    row |= {name: figures[name] for name in FIGURES} | {"history": q.history}
     if target.window is not None:
         write_png(out / "fits" / f"{job.name}.png", density_image(flow.log_prob, target.window, SIZE))
     with atomic_write(done) as file:

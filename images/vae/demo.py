@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.images.vae import commands
 
 RECIPE = "images/vae-demo"
+NEEDS = ("sklearn",)
+SECONDS = 45
 
 
 def run(folder: Path, options: Sequence[str] = ()) -> Section:
@@ -24,7 +27,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     def vae(command: str, *arguments: str) -> None:
         argv = [command, "--ckpt_path", str(checkpoint), "--data", RECIPE, *arguments]
         commands.main(argv)
-        done.append("flowsuite images vae " + " ".join(argv))
+        done.append(shlex.join(["flowsuite", "images", "vae", *argv]))
 
     report = folder / "evaluation.json"
     vae("evaluate", "--samples", "1000", "--json", str(report))
@@ -45,6 +48,11 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
             (folder / "traversal.png", "one digit with one latent after another moved from -3 to 3"),
         ],
         commands=done,
+        headline={
+            "-ELBO, nats an image": f"{-figures['elbo']:.2f}",
+            "-log p(x), nats an image": f"{figures['nll']:.2f}",
+        },
+        checkpoint=checkpoint,
     )
 
 

@@ -6,10 +6,12 @@ import re
 
 from flowsuite.core.training import demo
 from flowsuite.core.training.cli import main as flowsuite
+from flowsuite.core.training.demo_parts import find_parts
 from flowsuite.molecules import commands
 from flowsuite.molecules import demo as molecules_demo
 from flowsuite.molecules.data import NCI
 from tests.molecules.small import shorten_nci
+from tests.pages import embedded
 
 
 def test_page_shows_what_was_made(tmp_path, monkeypatch):
@@ -21,12 +23,11 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch):
     monkeypatch.setattr(molecules_demo, "SAMPLES", 12)
     monkeypatch.setattr(molecules_demo, "NCI", lambda **given: NCI(max_atoms=8, workers=0, **given))
     monkeypatch.setattr(commands, "main", lambda argv: evaluate([*argv, "--workers", "0", "--no_filters", "--no_fcd"]))
-    monkeypatch.setattr(molecules_demo, "run", lambda folder: run(folder, short))
+    monkeypatch.setattr(molecules_demo, "run", lambda folder, options: run(folder, [*short, *options]))
     out = tmp_path / "a demo"
     assert demo.main(["--out", str(out), "--only", "molecules"]) == 0
     page = (out / "index.html").read_text()
-    pictures = re.findall(r'<img src="([^"]+)"', page)
-    assert len(pictures) == 3 and all((out / path).read_bytes().startswith(b"\x89PNG") for path in pictures)
+    assert len(embedded(out / "index.html")["image/png"]) == 3
     assert re.search(r"12 samples: \d+\.\d% valid, \d+\.\d% without a single refused bond", page)
     assert re.search(r"Total variation from the test set: (\w[\w ]* \d\.\d\d(, |\.)){3}", page)
     assert page.count("flowsuite ") >= 3 and "flowsuite molecules evaluate" in page
@@ -35,7 +36,7 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch):
 
 
 def test_the_demo_is_found(capsys):
-    assert "molecules" in demo.section_modules()
+    assert find_parts()["molecules"].needs == ("rdkit", "torch_geometric")
     assert flowsuite(["molecules", "--help"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in commands.COMMANDS)

@@ -2,10 +2,13 @@
 
 import re
 
+import numpy as np
+
 from flowsuite.core.training import demo
 from flowsuite.pointclouds import demo as pointclouds_demo
 from flowsuite.pointclouds import tools
 from flowsuite.pointclouds.data import Shapes
+from tests.pages import embedded
 from tests.pointclouds.small import SHAPES
 
 
@@ -22,12 +25,11 @@ def test_page_shows_what_was_made(tmp_path, monkeypatch):
 
     for place in (tools, pointclouds_demo):
         monkeypatch.setattr(place, "data_module", small_data)
-    monkeypatch.setattr(pointclouds_demo, "run", lambda folder: run(folder, short))
+    monkeypatch.setattr(pointclouds_demo, "run", lambda folder, options: run(folder, [*short, *options]))
     assert demo.main(["--out", str(tmp_path / "a demo"), "--only", "pointclouds"]) == 0
     page = (tmp_path / "a demo" / "index.html").read_text()
-    pictures = re.findall(r'<img src="([^"]+)"', page)
-    assert len(pictures) == 5
-    for picture in pictures:
-        assert (tmp_path / "a demo" / picture).read_bytes().startswith(b"\x89PNG")
+    assert len(embedded(tmp_path / "a demo" / "index.html")["image/png"]) == 5
+    assert page.count("<canvas ") == 2 * pointclouds_demo.TURNED
+    assert np.load(tmp_path / "a demo" / "pointclouds" / "new.npy").shape == (pointclouds_demo.TURNED, 2048, 3)
     assert re.search(r"Chamfer distance \d+\.\d+e-3, where other points .* have \d+\.\d+e-3", page)
     assert re.search(r"coverage \d+%, 1-nearest-neighbour accuracy \d+%", page)

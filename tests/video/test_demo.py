@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from flowsuite.core.training.demo import main as page_of
 from flowsuite.video import demo
+from tests.pages import embedded
 
 
 def test_report_becomes_words():
@@ -16,6 +18,22 @@ def test_report_becomes_words():
     assert "0.500 bits/dim" in demo.describe(report) and "hit 7.5 (the worst context 7)" in demo.describe(report)
     table = demo.shape_table(report).splitlines()
     assert len(table) == 11 and table[0].split() == ["east", "12.5%", "of", "the", "directions"]
+
+
+def test_page_shows_what_was_made(tmp_path, monkeypatch):
+    flow = {"steps": 1, "width": 8, "prior_width": 8, "prior_channels": 4}
+    short = [f"--model.init_args.flow.init_args.{key}={value}" for key, value in flow.items()]
+    short += ["--data.init_args.batch_size=2", "--model.init_args.init_batches=1", "--trainer.limit_train_batches=2"]
+    short += ["--trainer.limit_val_batches=1", "--trainer.log_every_n_steps=1"]
+    run = demo.run
+    for name, fewer in {"CONTEXTS": 1, "SAMPLES": 2}.items():
+        monkeypatch.setattr(demo, name, fewer)
+    monkeypatch.setattr(demo, "run", lambda folder, options: run(folder, [*short, *options]))
+    assert page_of(["--out", str(tmp_path), "--only", "video"]) == 0
+    page, shown = (tmp_path / "index.html").read_text(), embedded(tmp_path / "index.html")
+    assert len(shown["image/gif"]) == 3 and len(shown["image/png"]) == 1
+    assert page.count("<polyline ") == 1 and "of the directions</td>" in page
+    assert "flowsuite video evaluate --ckpt_path" in page
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 
 from flowsuite.core.training import cli
 from flowsuite.core.variational import experiment
+from tests.pages import embedded
 
 SHORT = ["--steps", "20", "--batch_size", "32", "--anneal_steps", "5"]
 
@@ -32,8 +33,9 @@ def test_table_pictures_and_page(tmp_path, capsys):
     side = experiment.SIZE + experiment.GAP
     assert (picture.width, picture.height) == (3 * side, side)
     assert picture.crop((0, 0, side - 4, side - 4)).getextrema()[0][1] == 255
-    page = (tmp_path / "index.html").read_text()
-    assert "densities-2.png" in page and "flowsuite variational" in page
+    page = tmp_path / "index.html"
+    assert embedded(page)["image/png"] == [(tmp_path / "densities-2.png").read_bytes()]
+    assert "flowsuite variational" in page.read_text()
     shown = capsys.readouterr()
     assert "KL(q||p)" in shown.out and "[4/4]" in shown.err
 
