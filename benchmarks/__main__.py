@@ -32,7 +32,8 @@ def main() -> None:
     seconds = "training time of a race (of all contenders on a target: variational), or before sampling molecules"
     parser.add_argument("--seconds", type=float, default=120, help=seconds)
     parser.add_argument("--batch", type=int, default=512, help="batch of a race on toy densities (%(default)s)")
-    parser.add_argument("--part", choices=("steps", "races"), help="of cnf, pointclouds, variational: only this")
+    parts = "only training steps; only races (cnf, pointclouds, variational); only synthesis (audio)"
+    parser.add_argument("--part", choices=("steps", "races", "synthesis"), help=parts)
     parser.add_argument("--molecules", nargs="+", choices=MOLECULES, default=MOLECULES, help="sizes of molecules (all)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch (%(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
