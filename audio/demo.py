@@ -18,7 +18,7 @@ from flowsuite.core.training.files import make_folder
 
 RECIPE = "audio/demo"
 NEEDS = ("librosa", "soundfile", "torchaudio")
-SECONDS = 230
+SECONDS = 215
 CLIPS, PLAYED = 6, 3
 TEMPERATURE = "0.65"
 
