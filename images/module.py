@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from flowsuite.core.objective import bits_per_dim
-from flowsuite.core.training.files import write_npz
 from flowsuite.core.training.module import FlowModule
-from flowsuite.core.training.pictures import enlarge, grid, write_png
+from flowsuite.core.training.pictures import enlarge, grid
 from flowsuite.images.flow import ImageFlow
 from flowsuite.images.levels import encode_levels, has_levels
+from flowsuite.images.sample_files import save_images
 
 
 class ImageFlowModule(FlowModule):
@@ -93,12 +92,7 @@ class ImageFlowModule(FlowModule):
         return self.flow.sample(n, self.labels(n, context, generator), temperature, generator)
 
     def save_samples(self, samples, out, first):
-        """A grid `samples_<first>.png` (small ones enlarged); array `samples` (N, C, H, W) in `samples_<first>.npz`."""
-        samples = samples.detach().cpu()
-        picture = write_png(Path(out) / f"samples_{first:06d}.png", enlarge(grid(samples)))
-        arrays = Path(out) / f"samples_{first:06d}.npz"
-        write_npz(arrays, samples=samples.numpy())
-        return [picture, arrays]
+        return save_images(samples, out, first)
 
     @torch.no_grad()
     def example_images(self):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from flowsuite.core.objective import bits_per_dim, importance_weighted_bound
-from flowsuite.core.training.files import write_npz
 from flowsuite.core.training.module import FlowModule
-from flowsuite.core.training.pictures import enlarge, grid, write_png
+from flowsuite.core.training.pictures import enlarge, grid
+from flowsuite.images.sample_files import save_images
 from flowsuite.images.vae.annealing import Annealing
 from flowsuite.images.vae.model import FlowVAE
 from flowsuite.images.vae.objective import OBJECTIVES, bound_loss
@@ -137,12 +136,7 @@ class VAEModule(FlowModule):
         return self.flow.sample(n, None, temperature, generator, pixels)
 
     def save_samples(self, samples, out, first):
-        """A grid `samples_<first>.png` (small ones enlarged); array `samples` (N, C, H, W) in `samples_<first>.npz`."""
-        samples = samples.detach().cpu()
-        picture = write_png(Path(out) / f"samples_{first:06d}.png", enlarge(grid(samples)))
-        arrays = Path(out) / f"samples_{first:06d}.npz"
-        write_npz(arrays, samples=samples.numpy())
-        return [picture, arrays]
+        return save_images(samples, out, first)
 
     @torch.no_grad()
     def example_images(self):

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.tfrecords import example, record
+
 
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
@@ -80,30 +82,6 @@ def write_celeba(root: Path, n: int = 9) -> None:
     (folder.parent / "list_attr_celeba.txt").write_text(f"{n}\nSmiling Young\n{attributes}")
 
 
-def varint(n: int) -> bytes:
-    n &= (1 << 64) - 1
-    out = b""
-    while n > 0x7F:
-        out, n = out + bytes([n & 0x7F | 0x80]), n >> 7
-    return out + bytes([n])
-
-
-def message(number: int, payload: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
-
-
-def example(features: dict[str, bytes | list[int]]) -> bytes:
-    """A serialised tf.train.Example."""
-    entries = b""
-    for name, value in features.items():
-        if isinstance(value, bytes):
-            feature = message(1, message(1, value))
-        else:
-            feature = message(3, message(1, b"".join(map(varint, value))))
-        entries += message(1, message(1, name.encode()) + message(2, feature))
-    return message(1, entries)
-
-
 def write_celebahq(root: Path, size: int = 16, n: int = 6) -> np.ndarray:
     """TFRecords with zeros for checksums, which nobody reads."""
     for seed, part in enumerate(("train", "validation")):
@@ -114,8 +92,7 @@ def write_celebahq(root: Path, size: int = 16, n: int = 6) -> np.ndarray:
                 for i in range(half * n // 2, (half + 1) * n // 2):
                     attributes = [1 if (i + k) % 2 else -1 for k in range(40)]
                     fields = {"shape": [size, size, 3], "data": images[i].tobytes(), "label": [i], "attr": attributes}
-                    record = example(fields)
-                    file.write(struct.pack("<Q", len(record)) + bytes(4) + record + bytes(4))
+                    file.write(record(example(fields), checksum=None))
     return images
 
 

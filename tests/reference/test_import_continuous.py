@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 
 from flowsuite.core.reference import CONVERTERS
 from flowsuite.core.reference import from_reference as core_from_reference
-from flowsuite.core.training import cli
 from flowsuite.core.training.checkpoint import load_module
 from flowsuite.images.reference import from_reference as images_from_reference
+from tests.reference.shell import imported
 
 
 @pytest.mark.reference_kind("ffjord", "ffjord-vae", "zuko-cnf", "ffjord-image")
 def test_import(reference_case, tmp_path):
     case = reference_case
-    weights, config, out = (tmp_path / name for name in ("weights.pt", "config.json", "model.ckpt"))
-    torch.save(case.param, weights)
-    config.write_text(json.dumps(case.config["config"]))
-    assert cli.main(["import", case.kind, str(weights), "--config", str(config), "--out", str(out)]) == 0
-    flow = load_module(out).flow
+    flow = load_module(imported(case, tmp_path)).flow
     build = core_from_reference if case.kind in CONVERTERS else images_from_reference
     expected = build(case.kind, case.param, case.config)
     assert repr(flow) == repr(expected)

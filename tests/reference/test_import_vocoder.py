@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 
 from flowsuite.audio.module import VocoderModule
 from flowsuite.audio.reference import from_reference
-from flowsuite.core.training import cli
 from flowsuite.core.training.checkpoint import load_module
+from tests.reference.shell import imported
 
 
 @pytest.mark.reference_kind("l0sg-waveflow", "nvidia-waveglow")
@@ -18,11 +16,7 @@ from flowsuite.core.training.checkpoint import load_module
 @torch.no_grad()
 def test_import(reference_case, tmp_path):
     case = reference_case
-    weights, config, out = (tmp_path / name for name in ("weights.pt", "config.json", "model.ckpt"))
-    torch.save(case.param, weights)
-    config.write_text(json.dumps(case.config["config"]))
-    assert cli.main(["import", case.kind, str(weights), "--config", str(config), "--out", str(out)]) == 0
-    module = load_module(out)
+    module = load_module(imported(case, tmp_path))
     assert isinstance(module, VocoderModule)
     expected = from_reference(case.kind, case.param, case.config)
     assert (module.spec.hop_length, module.spec.n_mels) == (expected.hop_length, expected.n_mels)

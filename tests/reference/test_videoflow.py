@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from flowsuite.core.training import cli
 from flowsuite.core.training.checkpoint import load_module
 from flowsuite.video.reference import from_reference
 from flowsuite.video.sampler import Noise
 from flowsuite.video.videoflow import VideoFlow
 from tests.reference.checking import Check
+from tests.reference.shell import imported
 
 pytestmark = pytest.mark.reference_kind("t2t-videoflow")
 PRECISIONS = [(torch.float64, 2e-5), (torch.float32, 2e-4)]
@@ -90,14 +90,8 @@ def test_gradients_reach_everything(reference_case):
 
 @torch.no_grad()
 def test_import(reference_case, tmp_path):
-    import json
-
     case = reference_case
-    weights, config, out = (tmp_path / name for name in ("weights.pt", "config.json", "model.ckpt"))
-    torch.save(case.param, weights)
-    config.write_text(json.dumps(case.config["config"]))
-    assert cli.main(["import", case.kind, str(weights), "--config", str(config), "--out", str(out)]) == 0
-    module = load_module(out)
+    module = load_module(imported(case, tmp_path))
     assert module.context_frames == case.config["config"]["in_frames"] and module.reference
     expected = from_reference(case.kind, case.param, case.config)
     x = videos(case, torch.float32)

@@ -7,54 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-CASTAGNOLI = 0x82F63B78
+from tests.tfrecords import example, record
 
 
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def crc32c(data: bytes) -> int:
-    """Bit by bit, by the definition: slow, and independent of what is tested."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (CASTAGNOLI if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def masked(data: bytes, checksum) -> bytes:
-    crc = checksum(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17 & 0xFFFFFFFF) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def varint(n: int) -> bytes:
-    out = b""
-    while n > 0x7F:
-        out, n = out + bytes([n & 0x7F | 0x80]), n >> 7
-    return out + bytes([n])
-
-
-def message(number: int, payload: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
-
-
-def example(features: dict[str, bytes | list[float]]) -> bytes:
-    """A serialised tf.train.Example of bytes and floats."""
-    entries = b""
-    for name, value in features.items():
-        if isinstance(value, bytes):
-            feature = message(1, message(1, value))
-        else:
-            feature = message(2, message(1, struct.pack(f"<{len(value)}f", *value)))
-        entries += message(1, message(1, name.encode()) + message(2, feature))
-    return message(1, entries)
-
-
-def record(data: bytes, checksum=crc32c) -> bytes:
-    length = struct.pack("<Q", len(data))
-    return length + masked(length, checksum) + data + masked(data, checksum)
 
 
 def bair_example(aux1: np.ndarray, main: np.ndarray) -> bytes:

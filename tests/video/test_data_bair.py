@@ -10,6 +10,7 @@ import torch
 
 from flowsuite.core.data.tfrecord import masked_crc32c, read_record, record_offsets
 from flowsuite.video.data import BAIR
+from tests import tfrecords
 from tests.video import containers
 
 
@@ -62,10 +63,10 @@ def test_windows_start_anywhere_or_as_the_reference_has_it(bair):
 
 
 def test_checksums_are_those_of_the_definition(tmp_path):
-    assert containers.crc32c(b"123456789") == 0xE3069283
+    assert tfrecords.crc32c(b"123456789") == 0xE3069283
     for data in (b"", b"a", bytes(range(256))):
-        assert masked_crc32c(data) == int.from_bytes(containers.masked(data, containers.crc32c), "little")
-    (tmp_path / "r").write_bytes(containers.record(b"hello") + containers.record(b""))
+        assert masked_crc32c(data) == int.from_bytes(tfrecords.masked(data, tfrecords.crc32c), "little")
+    (tmp_path / "r").write_bytes(tfrecords.record(b"hello") + tfrecords.record(b""))
     offsets = record_offsets(tmp_path / "r", check=True)
     assert [read_record(tmp_path / "r", *where, "r") for where in offsets] == [b"hello", b""]
 
@@ -92,10 +93,10 @@ def flipped(content: bytearray, position: int) -> bytearray:
         (lambda c: flipped(c, len(c) // 2), "record 1: the length does not match its checksum"),
         (lambda c: b"hello", "not a TFRecord file, or truncated in record 0"),
         (lambda c: b"", "hold no records"),
-        (lambda c: containers.record(b"\xff" * 8), "record 0: not a tf.train.Example"),
-        (lambda c: containers.record(containers.example({"x": b"1"})), "record 0: has no frames 0/image_aux1/encoded"),
+        (lambda c: tfrecords.record(b"\xff" * 8), "record 0: not a tf.train.Example"),
+        (lambda c: tfrecords.record(tfrecords.example({"x": b"1"})), "record 0: has no frames 0/image_aux1/encoded"),
         (
-            lambda c: containers.record(containers.example({"0/image_aux1/encoded": b"123"})),
+            lambda c: tfrecords.record(tfrecords.example({"0/image_aux1/encoded": b"123"})),
             "record 0: expected 12288 bytes of 64x64 RGB in frame 0, got 3 bytes",
         ),
     ],
