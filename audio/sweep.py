@@ -72,7 +72,8 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     listed = " ".join(f"{t:g}" for t in TEMPERATURES)
     add("--temperatures", action=Temperatures, default=list(TEMPERATURES), help=f"to try ({listed})")
-    add("--metric", choices=COLUMNS, default="mstft", help="to choose by (%(default)s)")
+    which = f"what to choose by: {', '.join(COLUMNS)} (%(default)s)"
+    add("--metric", choices=COLUMNS, default="mstft", metavar="METRIC", help=which)
     add("--json", metavar="FILE", help="write the figures there too")
     add("--quiet", action="store_true", help=QUIET)
     return parser

@@ -46,8 +46,8 @@ The recipe is {REDUCED} if none is named: few digits, small networks, on a CPU."
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         "flowsuite images vae table",
-        description="Trains a recipe with posteriors of equal size, measures -ELBO and -log p(x) by importance sampling\n"
-        "on its test set, and writes table.csv.",
+        description="Trains a recipe with posteriors of equal size, measures -ELBO and -log p(x) by importance\n"
+        "sampling on its test set, and writes table.csv.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
