@@ -85,7 +85,7 @@ def synthesis(args: argparse.Namespace) -> Iterator[Table]:
         Column("time", "s", ".2f"),
         Column("speed", "x real time", ".3f"),
         Column("times ours", "", ".1f"),
-        Column("limit of matrix products", "x real time", ".2f"),
+        Column("compute limit", "x real time", ".2f"),
     ]
     yield Table(f"Synthesis, batch 1 (matrix products here: {rate / 1e9:.0f} GFLOP/s)", columns, rows)
 

@@ -122,7 +122,7 @@ def audio() -> list[Comparison]:
             Comparison(
                 "WaveFlow h=16 C=64, synthesis of 1 s", "Synthesis", "time, s", row, (*published, peer),
                 peer_states="times ours", aim=aim,
-                limit=("matrix products", row, "limit of matrix products"), headline=peer == "public reverse",
+                limit=("compute", row, "compute limit"), headline=peer == "public reverse",
             )
         )  # fmt: skip
     for name in ("h=16 C=64", "h=8 C=64", "h=16 C=128"):
