@@ -10,8 +10,8 @@ project = "flowsuite"
 author = "The flowsuite developers"
 version = release = installed_version("flowsuite")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "api_pages"]
-exclude_patterns = ["_build", "_ext"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "api_pages"]
+exclude_patterns = ["_build", "_ext", "new_domain", "configs"]
 html_theme = "furo"
 html_title = f"flowsuite {release}"
 html_copy_source = False

@@ -12,12 +12,8 @@ HOUSE = Path(__file__).parents[2]
 
 def packages() -> dict[str, Path]:
     """Folder of each package, by its dotted name."""
-    return {
-        name: HOUSE / folder
-        for name, folder in tomllib.loads((HOUSE / "pyproject.toml").read_text())["tool"]["setuptools"][
-            "package-dir"
-        ].items()
-    }
+    settings = tomllib.loads((HOUSE / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    return {name: HOUSE.joinpath(*name.split(".")[1:]) for name in settings["packages"]}
 
 
 def page(name: str, folder: Path) -> str:
