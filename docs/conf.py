@@ -17,6 +17,7 @@ html_title = f"flowsuite {release}"
 html_copy_source = False
 
 myst_heading_anchors = 3
+suppress_warnings = ["ref.python"]  # names in annotations that several classes have
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_inherit_docstrings = False

@@ -15,20 +15,23 @@ ITEM = re.compile(r"\s*(-|\d+\.) ")
 def to_rst(lines: list[str]) -> list[str]:
     """The lines of a docstring, converted."""
     out: list[str] = []
+    margin = 0  # indentation of the last line of text, which a literal block stands to the right of
     for block in blocks(lines):
+        after_empty = bool(out) and not out[-1].strip()
         if not block[0].strip():
             out.append("")
         elif block[0].lstrip().startswith(">>>"):
             out += block
-        elif is_literal(block, out):
-            out += [" " * last_indent(out) + "::", "", *block, ""]
+        elif after_empty and all(indent(line) > margin for line in block):
+            out += [" " * margin + "::", "", *block]
         else:
             out += spaced(escape("\n".join(block)).split("\n"))
+            margin = indent(block[-1])
     return out
 
 
 def blocks(lines: list[str]) -> list[list[str]]:
-    """Runs of lines with text, and single empty lines; the runs of an indented block are joined by `is_literal`."""
+    """Runs of lines with text, and single empty lines."""
     found: list[list[str]] = []
     for line in lines:
         if line.strip() and found and found[-1][0].strip():
@@ -40,15 +43,6 @@ def blocks(lines: list[str]) -> list[list[str]]:
 
 def indent(line: str) -> int:
     return len(line) - len(line.lstrip())
-
-
-def last_indent(out: list[str]) -> int:
-    return next((indent(line) for line in reversed(out) if line.strip()), 0)
-
-
-def is_literal(block: list[str], out: list[str]) -> bool:
-    """Whether a block stands further to the right than the text before it, over an empty line."""
-    return bool(out) and not out[-1].strip() and all(indent(line) > last_indent(out) for line in block)
 
 
 def spaced(lines: list[str]) -> list[str]:
@@ -80,4 +74,5 @@ def escape(text: str) -> str:
 
 
 def escape_text(text: str) -> str:
-    return re.sub(r"([\\*|`]|_\b)", r"\\\1", text)
+    text = re.sub(r"([\\*|`]|_\b)", r"\\\1", text)
+    return re.sub(r"(?<=: )([A-Z])\.(?=\s|$)", r"\1\\.", text)  # "dims: D." begins no list that is lettered
