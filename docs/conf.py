@@ -15,6 +15,8 @@ exclude_patterns = ["_build", "_ext", "new_domain", "configs"]
 html_theme = "furo"
 html_title = f"flowsuite {release}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 myst_heading_anchors = 3
 suppress_warnings = ["ref.python"]  # names in annotations that several classes have
