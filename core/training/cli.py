@@ -132,6 +132,7 @@ def dispatch(argv: list[str]) -> int | None:
         print(usage())
         return 0
     command, rest = argv[0], argv[1:]
+    find_classes_here()
     if command == "--version":
         from importlib.metadata import version
 
@@ -156,6 +157,12 @@ def dispatch(argv: list[str]) -> int | None:
     hint = f"; did you mean {close[0]!r}?" if close else "; see flowsuite --help"
     print(f"flowsuite: error: unknown command {command!r}{hint}", file=sys.stderr)
     return 2
+
+
+def find_classes_here() -> None:
+    """Lets configurations name classes of the current folder, as `python` does, but after all that is installed."""
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.append(os.getcwd())
 
 
 def usage() -> str:
