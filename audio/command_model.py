@@ -10,15 +10,12 @@ from flowsuite.audio.features.spec import PRESETS, MelSpec, as_spec
 from flowsuite.audio.sources import Source, SourceReader, list_sources, source_of_wave
 from flowsuite.audio.synthesis import CHUNK_SECONDS, Synthesizer
 from flowsuite.audio.wave_files import SUFFIXES as WAVE_SUFFIXES
+from flowsuite.core.training.model_options import add_model_options
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--ckpt_path", required=True, help="checkpoint of a trained vocoder, written by fit or import")
-    add("--device", help="cpu, cuda, ...; the GPU if there is one")
-    add("--seed", type=int, default=0, help="of the noise, which is a function of it and a clip's name (%(default)s)")
-    add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
-    add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes the checkpoint may name")
+    seed = "seed of the noise, which is a function of it and a clip's name (%(default)s)"
+    add_model_options(parser, "a trained vocoder", seed)
 
 
 def add_sound(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +35,8 @@ def add_recordings(parser: argparse.ArgumentParser, clips: int) -> None:
     add("--data", required=True, help=where)
     add("--data_args", default="{}", metavar="JSON", help="arguments of the data module")
     add("--split", default="val", choices=("train", "val", "test"), help="of a data module or recipe (%(default)s)")
-    add("--clips", type=int, default=clips, metavar="N", help="the first so many (%(default)s)")
-    add("--resample", action="store_true", help="convert files of another rate")
+    add("--num", "--clips", dest="clips", type=int, default=clips, metavar="N", help="the first so many (%(default)s)")
+    add("--resample", action="store_true", help="convert audio of another rate instead of refusing it")
 
 
 def load_synthesizer(args: argparse.Namespace) -> Synthesizer:
@@ -54,7 +51,7 @@ def load_synthesizer(args: argparse.Namespace) -> Synthesizer:
 def recordings(args: argparse.Namespace, synthesizer: Synthesizer) -> list[Source]:
     """The first `--clips` recordings of `--data`, ready for copy-synthesis."""
     if args.clips < 1:
-        raise ValueError(f"--clips must be at least 1, got {args.clips}")
+        raise ValueError(f"--num must be at least 1, got {args.clips}")
     mel = synthesizer.module.mel
     path = Path(args.data)
     if path.suffix.lower() in WAVE_SUFFIXES or (path.exists() and path.suffix not in (".yaml", ".yml")):

@@ -12,13 +12,14 @@ from flowsuite.audio.metrics.table import COLUMNS, Average, average, copy_synthe
 from flowsuite.audio.sources import Source
 from flowsuite.audio.synthesis import Synthesizer
 from flowsuite.core.training.files import check_writable, write_json
+from flowsuite.core.training.model_options import QUIET, Temperatures
 
 TEMPERATURES = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 PITCH = ("f0_rmse_hz", "f0_rmse_cents", "vuv_error", "vuv_f1", "gpe", "periodicity_rmse")
 EXAMPLES = """\
 examples:
   flowsuite audio sweep --ckpt_path best.ckpt --data audio/waveflow-ljspeech
-  flowsuite audio sweep --ckpt_path best.ckpt --data recordings/ --temperatures 0.6,0.8,1.0 --metric pesq_wb
+  flowsuite audio sweep --ckpt_path best.ckpt --data recordings/ --temperatures 0.6 0.8 1.0 --metric pesq_wb
 Every clip has the same noise at all temperatures. WaveFlow is best near 1, WaveGlow near 0.6.
 """
 
@@ -59,16 +60,6 @@ def best_temperature(table: dict[float, dict[str, Average]], metric: str) -> flo
     return pick(found, key=found.get)
 
 
-def parse_temperatures(text: str) -> list[float]:
-    try:
-        values = sorted({float(part) for part in text.split(",")})
-    except ValueError:
-        values = []
-    if not values or not all(0 <= value < float("inf") for value in values):
-        raise argparse.ArgumentTypeError(f"expected numbers >= 0 such as 0.6,0.8,1.0, got {text}")
-    return values
-
-
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "flowsuite audio sweep",
@@ -79,11 +70,12 @@ def make_parser() -> argparse.ArgumentParser:
     add_model(parser)
     add_recordings(parser, clips=8)
     add = parser.add_argument
-    listed = ",".join(f"{t:g}" for t in TEMPERATURES)
-    add("--temperatures", type=parse_temperatures, default=list(TEMPERATURES), metavar="T,T,...", help=f"({listed})")
-    add("--metric", choices=COLUMNS, default="mstft", help="to choose by (%(default)s)")
+    listed = " ".join(f"{t:g}" for t in TEMPERATURES)
+    add("--temperatures", action=Temperatures, default=list(TEMPERATURES), help=f"to try ({listed})")
+    which = f"what to choose by: {', '.join(COLUMNS)} (%(default)s)"
+    add("--metric", choices=COLUMNS, default="mstft", metavar="METRIC", help=which)
     add("--json", metavar="FILE", help="write the figures there too")
-    add("--quiet", action="store_true", help="no progress bar")
+    add("--quiet", action="store_true", help=QUIET)
     return parser
 
 
@@ -99,11 +91,11 @@ def main(argv: list[str] | None = None) -> int:
     from rich.progress import Progress
 
     synthesizer = load_synthesizer(args)
-    sources = recordings(args, synthesizer)
+    sources, temperatures = recordings(args, synthesizer), sorted(set(args.temperatures))
     with Progress(disable=args.quiet or not sys.stderr.isatty()) as progress:
-        task = progress.add_task("synthesising", total=len(sources) * len(args.temperatures))
+        task = progress.add_task("synthesising", total=len(sources) * len(temperatures))
         pitch = args.metric in PITCH
-        table = sweep(synthesizer, sources, args.temperatures, pitch, lambda: progress.advance(task))
+        table = sweep(synthesizer, sources, temperatures, pitch, lambda: progress.advance(task))
     best = best_temperature(table, args.metric)
     print(format_table({f"T = {t:g}{' (best)' if t == best else ''}": row for t, row in table.items()}))
     print(f"best by {COLUMNS[args.metric][0]} over {len(sources)} clips: --temperature {best:g}")

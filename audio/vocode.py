@@ -14,6 +14,7 @@ from flowsuite.audio.sources import KINDS, Source, SourceReader, list_sources
 from flowsuite.audio.synthesis import Synthesizer
 from flowsuite.audio.vocode_files import ON_ERROR, Bulk, Job, plan, plural
 from flowsuite.core.training.files import check_writable
+from flowsuite.core.training.model_options import QUIET
 
 EXAMPLES = """\
 examples:
@@ -52,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--baseline", action="store_true", help="with --metrics: Griffin-Lim's figures too")
     add("--no_pitch", action="store_true", help="with --metrics: leave out F0 and voicing, which take a while")
     add("--json", type=Path, metavar="FILE", help="with --metrics: write the table there too")
-    add("--quiet", action="store_true", help="no progress bar")
+    add("--quiet", action="store_true", help=QUIET)
     return parser
 
 

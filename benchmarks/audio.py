@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers_audio import PublicWaveFlow
-from benchmarks.timing import medians, synchronize, table
+from benchmarks.table import Column, Table
+from benchmarks.timing import medians, synchronize
 from flowsuite.audio.row_autoregressive import RowAutoregressive
 from flowsuite.audio.vocoder import Vocoder
 from flowsuite.audio.waveflow import WaveFlow
@@ -57,7 +58,7 @@ def naive_decode(flow: WaveFlow, z: Tensor, mel: Tensor) -> Tensor:
     return z
 
 
-def synthesis(args: argparse.Namespace) -> Iterator[str]:
+def synthesis(args: argparse.Namespace) -> Iterator[Table]:
     """Real-time factors, per configuration."""
     rate, rows = product_rate(args.device), []
     for name, (height, channels) in CONFIGURATIONS.items():
@@ -71,35 +72,22 @@ def synthesis(args: argparse.Namespace) -> Iterator[str]:
             times = timed(contenders, args.rounds if seconds == SECONDS[0] else min(args.rounds, 3))
             audio = HOP * mel.shape[2] / RATE
             limit = rate / (flops_per_sample(height, channels) * RATE)
-            rows += [
-                [
-                    name,
-                    f"{seconds} s",
-                    who,
-                    f"{t:.2f} s",
-                    f"{audio / t:.3f}",
-                    f"{t / times['ours, cached']:.1f}",
-                    f"{limit:.2f}",
-                ]
-                for who, t in times.items()
-            ]
+            base = times["ours, cached"]
+            rows += [[name, f"{seconds} s", who, t, audio / t, t / base, limit] for who, t in times.items()]
     glow = randomized(WaveGlow(channels=GLOW), args.device)
     mel = mels(SECONDS[0], args.device)
     z = torch.randn(glow.latent_shape(mel), device=args.device)
     t = timed({"WaveGlow": lambda: glow.decode(z, mel)}, args.rounds)["WaveGlow"]
-    rows.append(
-        [
-            f"h=8 C={GLOW}",
-            f"{SECONDS[0]} s",
-            "WaveGlow, ours",
-            f"{t:.2f} s",
-            f"{HOP * mel.shape[2] / RATE / t:.3f}",
-            "",
-            "",
-        ]
-    )
-    header = ["configuration", "clip", "who", "time", "x real time", "times ours", "limit, x real time"]
-    yield table(f"Synthesis, batch 1 (matrix products here: {rate / 1e9:.0f} GFLOP/s)", header, rows)
+    audio = HOP * mel.shape[2] / RATE
+    rows.append([f"h=8 C={GLOW}", f"{SECONDS[0]} s", "WaveGlow, ours", t, audio / t, None, None])
+    columns = [
+        *map(Column, ("configuration", "clip", "who")),
+        Column("time", "s", ".2f"),
+        Column("speed", "x real time", ".3f"),
+        Column("times ours", "", ".1f"),
+        Column("compute limit", "x real time", ".2f"),
+    ]
+    yield Table(f"Synthesis, batch 1 (matrix products here: {rate / 1e9:.0f} GFLOP/s)", columns, rows)
 
 
 def peers(flow: WaveFlow, z: Tensor, mel: Tensor) -> dict[str, Callable[[], object]]:
@@ -130,7 +118,7 @@ def timed(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str,
         return found | {name: t / 1e3 for name, t in medians(quick, rounds, warmup=1).items()}
 
 
-def training(args: argparse.Namespace) -> Iterator[str]:
+def training(args: argparse.Namespace) -> Iterator[Table]:
     """One gradient of one crop of 16,000 samples."""
     rows = []
     for name, (height, channels) in CONFIGURATIONS.items():
@@ -150,13 +138,12 @@ def training(args: argparse.Namespace) -> Iterator[str]:
         steps = {who: lambda run=run: (-run() / CROP).backward() for who, run in contenders.items()}
         with contextlib.redirect_stderr(None):
             times = medians(steps, args.rounds, warmup=1)
-        rows += [[name, who, f"{t:.0f} ms", f"{t / times['ours']:.2f}"] for who, t in times.items()]
-    yield table(
-        "Training step: density and gradient, 1 x 16,000 samples", ["configuration", "who", "time", "times ours"], rows
-    )
+        rows += [[name, who, t, t / times["ours"]] for who, t in times.items()]
+    columns = [Column("configuration"), Column("who"), Column("time", "ms", ".0f"), Column("times ours", "", ".2f")]
+    yield Table("Training step: density and gradient, 1 x 16,000 samples", columns, rows)
 
 
-def tables(args: argparse.Namespace) -> Iterator[str]:
+def tables(args: argparse.Namespace) -> Iterator[Table]:
     args.rounds = min(args.rounds, 5)
     if args.part in (None, "synthesis"):
         yield from synthesis(args)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from benchmarks.peers_cnf import TorchdiffeqCNF, count_zuko, zuko_cnf
 from benchmarks.race import race_table, train
-from benchmarks.timing import medians, table
+from benchmarks.table import Column, Table
+from benchmarks.timing import medians
 from flowsuite.core.data.densities import sample_toy
 from flowsuite.core.ffjord import FFJORD
 from flowsuite.core.layers.continuous import record_solves
@@ -143,7 +144,7 @@ def batches(name: str, size: int, seed: int) -> Callable[[], Tensor]:
     return lambda: pool[torch.randint(len(pool), (size,), generator=generator)]
 
 
-def step_table(batch: int, warm_up: int, args: argparse.Namespace) -> str:
+def step_table(batch: int, warm_up: int, args: argparse.Namespace) -> Table:
     """Training step, density and sampling of 1,000 points after `warm_up` iterations on 8gaussians."""
     found, draws = {}, batches("8gaussians", batch, 0)
     for name, make in contenders(2, not args.no_compile).items():
@@ -161,21 +162,20 @@ def step_table(batch: int, warm_up: int, args: argparse.Namespace) -> str:
     for name, contender in found.items():
         forward, backward = contender.nfe(x)
         peers = [times[name] / times[peer] for peer in list(found)[:2]]
-        rows.append(
-            [
-                name,
-                f"{times[name]:.1f}",
-                f"{forward}+{backward}",
-                *(f"{ratio:.2f}" for ratio in peers),
-                f"{density[name]:.1f}",
-                f"{sampling[name]:.1f}",
-            ]
-        )
-    header = ["model", "train step ms", "NFE", "/ torchdiffeq", "/ zuko", "log_prob ms", "sample ms"]
+        rows.append([name, times[name], f"{forward}+{backward}", *peers, density[name], sampling[name]])
+    columns = [
+        Column("model"),
+        Column("train step", "ms", ".1f"),
+        Column("NFE"),
+        Column("train step / torchdiffeq", "", ".2f"),
+        Column("train step / zuko", "", ".2f"),
+        Column("log_prob", "ms", ".1f"),
+        Column("sample", "ms", ".1f"),
+    ]
     title = (
         f"2-D, {HIDDEN} tanh concat-squash, batch {batch}, after {warm_up} iterations (log_prob, sample: 1,000 points)"
     )
-    return table(title, header, rows)
+    return Table(title, columns, rows)
 
 
 def frozen_step(contender: Contender, x: Tensor) -> None:
@@ -191,7 +191,7 @@ def without_grad(function: Callable[[], object]) -> Callable[[], object]:
     return run
 
 
-def race(toy: str, args: argparse.Namespace) -> str:
+def race(toy: str, args: argparse.Namespace) -> Table:
     """Seconds of training until the test NLL (exact, dopri5 at 1e-5) is that of the torchdiffeq FFJORD at the end."""
     test = sample_toy(toy, 2000, torch.Generator().manual_seed(99))
     runs = {}
@@ -210,7 +210,7 @@ def test_nll(contender: Contender, test: Tensor) -> float:
     return -contender.log_prob(test).mean().item()
 
 
-def tables(args: argparse.Namespace) -> Iterator[str]:
+def tables(args: argparse.Namespace) -> Iterator[Table]:
     if args.part != "races":
         for warm_up in (0, 300):
             yield step_table(100, warm_up, args)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from benchmarks.memory import saved_bytes as memory_kept
 from benchmarks.peers import CouplingNet, Size, nflows_glow, normflows_glow
-from benchmarks.timing import medians, synchronize, table
+from benchmarks.table import Cell, Column, Table
+from benchmarks.timing import medians, synchronize
 from flowsuite.images import Glow
 
 SIZES = (Size(16, 2, 4, 64, 16), Size(32, 3, 8, 128, 8))
@@ -61,7 +62,7 @@ def without_grad(function: Callable[[], object]) -> Callable[[], object]:
     return run
 
 
-def speed(size: Size, args: argparse.Namespace) -> str:
+def speed(size: Size, args: argparse.Namespace) -> Table:
     torch.manual_seed(0)
     device = args.device
     images = torch.randint(0, 256, (size.batch, *size.shape), dtype=torch.uint8, device=device)
@@ -82,15 +83,16 @@ def speed(size: Size, args: argparse.Namespace) -> str:
                 lambda c=compiled: c(images),
                 lambda f=flow, d=decode: d(f.base.sample(size.batch)),
             )
-    return table(str(size), ["model", "parameters", *header()], rows(models, size, args))
+    return Table(str(size), columns(), rows(models, size, args))
 
 
-def header() -> list[str]:
-    columns = ["train step ms", "log_prob ms", "sample ms"]
-    return [*columns, *(f"{c.removesuffix(' ms')} / {peer}" for peer in ("normflows", "nflows") for c in columns)]
+def columns() -> list[Column]:
+    timed = ("train step", "log_prob", "sample")
+    ratios = [Column(f"{what} / {peer}", "", ".2f") for peer in ("normflows", "nflows") for what in timed]
+    return [Column("model"), Column("parameters", "", ","), *(Column(what, "ms", ".1f") for what in timed), *ratios]
 
 
-def rows(models: dict, size: Size, args: argparse.Namespace) -> list[list[str]]:
+def rows(models: dict, size: Size, args: argparse.Namespace) -> list[list[Cell]]:
     nets = NetsAlone(size).to(args.device)
     inputs = nets.inputs(args.device)
     parameters = [*nets.parameters(), *inputs]
@@ -111,8 +113,7 @@ def rows(models: dict, size: Size, args: argparse.Namespace) -> list[list[str]]:
     lines = []
     for name in train:
         ratios = [result[name] / result[peer] for peer in ("normflows", "nflows") for result in results]
-        cells = [f"{result[name]:.1f}" for result in results] + [f"{ratio:.2f}" for ratio in ratios]
-        lines.append([name, f"{counts[name]:,}", *cells])
+        lines.append([name, counts[name], *(result[name] for result in results), *ratios])
     return lines
 
 
@@ -121,24 +122,26 @@ def saved_bytes(flow: Glow, images: Tensor) -> int:
     return memory_kept(flow, lambda: -flow.log_prob(images).mean())
 
 
-def memory(args: argparse.Namespace) -> str:
+def memory(args: argparse.Namespace) -> Table:
     size = Size(16, 2, 0, 64, 16)
     images = torch.randint(0, 256, (size.batch, *size.shape), dtype=torch.uint8, device=args.device)
     lines = []
     for depth in DEPTHS:
-        row = [str(depth)]
+        row = [depth]
         for reversible in (False, True):
             flow = Glow(size.shape, size.levels, depth, size.width, reversible=reversible).to(args.device)
             flow.initialize(images)
             kept = saved_bytes(flow, images)
             milliseconds = medians({"train": train_step(flow, lambda f=flow: f.log_prob(images))}, 3, 1)["train"]
-            row += [f"{kept / 2**20:.1f}", f"{milliseconds:.0f}"]
+            row += [kept / 2**20, milliseconds]
         lines.append(row)
-    columns = ["K", "plain MiB", "plain ms", "reversible MiB", "reversible ms"]
-    return table(f"Memory that autograd keeps, by depth ({size.image}x{size.image}x3, L2, width 64)", columns, lines)
+    found = [Column("K")]
+    for how in ("plain", "reversible"):
+        found += [Column(f"{how}, kept", "MiB", ".1f"), Column(f"{how}, step", "ms", ".0f")]
+    return Table(f"Memory that autograd keeps, by depth ({size.image}x{size.image}x3, L2, width 64)", found, lines)
 
 
-def throughput(args: argparse.Namespace) -> str:
+def throughput(args: argparse.Namespace) -> Table:
     """CIFAR-10-size Glow (L3 K32 width 512) on a GPU."""
     lines = []
     for precision in ("float32", "bfloat16 nets"):
@@ -160,12 +163,17 @@ def throughput(args: argparse.Namespace) -> str:
             synchronize()
             sampling = 64 / (time.perf_counter() - start)
             label = precision + (", compiled" if compiled else "")
-            lines.append([label, f"{milliseconds:.1f}", f"{64e3 / milliseconds:.0f}", f"{sampling:.0f}"])
-    columns = ["precision", "train step ms (batch 64)", "trained images/s", "sampled images/s"]
-    return table("Glow L3 K32 width 512, 32x32x3", columns, lines)
+            lines.append([label, milliseconds, 64e3 / milliseconds, sampling])
+    found = [
+        Column("precision"),
+        Column("train step", "ms", ".1f"),
+        Column("training", "images/s", ".0f"),
+        Column("sampling", "images/s", ".0f"),
+    ]
+    return Table("Glow L3 K32 width 512, 32x32x3, batch 64", found, lines)
 
 
-def tables(args: argparse.Namespace) -> Iterator[str]:
+def tables(args: argparse.Namespace) -> Iterator[Table]:
     for size in SIZES:
         if size.image in args.sizes:
             yield speed(size, args)

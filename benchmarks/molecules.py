@@ -17,7 +17,8 @@ from rdkit import Chem, RDConfig, RDLogger
 from torch import Tensor
 
 from benchmarks.peers_molecules import BONDS, DenseGraphAF, dense_inputs
-from benchmarks.timing import medians, synchronize, table
+from benchmarks.table import Column, Table
+from benchmarks.timing import medians, synchronize
 from flowsuite.molecules.graphaf import GraphAF
 from flowsuite.molecules.packed import PackedMolecules, ordered_batch, to_dense
 from flowsuite.molecules.prefix import expand
@@ -183,7 +184,7 @@ def memory_of(size: Size, name: str, args: argparse.Namespace) -> float:
         return pool.apply(step_memory, (size, name, args.device, args.threads))
 
 
-def training(size: Size, args: argparse.Namespace) -> str:
+def training(size: Size, args: argparse.Namespace) -> Table:
     steps = {name: make() for name, make in contenders(size, args.device).items()}
     slow = {DENSE: steps.pop(DENSE)}
     rounds = max(1, min(args.rounds, 2)) if size.max_atoms > 20 else args.rounds
@@ -197,14 +198,17 @@ def training(size: Size, args: argparse.Namespace) -> str:
     rows = []
     for name in times:
         milliseconds = dense if name == DENSE else fast[name]
-        rows.append(
-            [
-                name, f"{milliseconds:.1f}", f"{BATCH * 1e3 / milliseconds:.1f}", f"{dense / milliseconds:.1f}x",
-                f"{memory[name]:.0f}", f"{memory[DENSE] / max(memory[name], 1):.1f}x",
-            ]
-        )  # fmt: skip
-    header = ["model", "train step ms", "molecules/s", "speed-up", "peak MiB", "less memory"]
-    return table(f"{size.name} size ({size.max_atoms}/{size.window}), training, batch {BATCH}", header, rows)
+        less = memory[DENSE] / max(memory[name], 1)
+        rows.append([name, milliseconds, BATCH * 1e3 / milliseconds, dense / milliseconds, memory[name], less])
+    columns = [
+        Column("model"),
+        Column("train step", "ms", ".1f"),
+        Column("rate", "molecules/s", ".1f"),
+        Column("speed-up", "", ".1f"),
+        Column("peak memory", "MiB", ".0f"),
+        Column("times less memory", "", ".1f"),
+    ]
+    return Table(f"{size.name} size ({size.max_atoms}/{size.window}), training, batch {BATCH}", columns, rows)
 
 
 def trained(flow: GraphAF, size: Size, seconds: float, device: str) -> GraphAF:
@@ -250,7 +254,7 @@ def draw_in_lock_step(flow: GraphAF, count: int) -> tuple[int, int]:
     return valid(generated.molecules), int(generated.molecules.sizes.sum())
 
 
-def sampling(size: Size, args: argparse.Namespace) -> str:
+def sampling(size: Size, args: argparse.Namespace) -> Table:
     """Valid molecules per second, RDKit's verdict included; the median of rounds, contenders in turn."""
     torch.manual_seed(0)
     flow = trained(size.published(), size, args.seconds, args.device)
@@ -264,15 +268,18 @@ def sampling(size: Size, args: argparse.Namespace) -> str:
         draws[f"flowsuite, GINE + {decision}"] = lambda ours=ours: draw_in_lock_step(ours, LOCK_STEP)
     rounds = [{name: rate(draw) for name, draw in draws.items()} for _ in range(min(args.rounds, 5))]
     middle = {name: sorted(r[name] for r in rounds)[len(rounds) // 2] for name in draws}
-    rows = [
-        [name, f"{speed:.1f}", f"{speed / middle[ONE_BY_ONE][0]:.0f}x", f"{atoms:.1f}"]
-        for name, (speed, atoms) in middle.items()
+    rows = [[name, speed, speed / middle[ONE_BY_ONE][0], atoms] for name, (speed, atoms) in middle.items()]
+    columns = [
+        Column("model"),
+        Column("rate", "valid molecules/s", ".1f"),
+        Column("speed-up", "", ".0f"),
+        Column("atoms per molecule", "", ".1f"),
     ]
     title = f"{size.name} size, sampling after {args.seconds:.0f} s of training, temperature {TEMPERATURE}"
-    return table(title, ["model", "valid molecules/s", "speed-up", "atoms per molecule"], rows)
+    return Table(title, columns, rows)
 
 
-def tables(args: argparse.Namespace) -> Iterator[str]:
+def tables(args: argparse.Namespace) -> Iterator[Table]:
     for name in args.molecules:
         yield training(SIZES[name], args)
         yield sampling(SIZES[name], args)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.timing import medians, synchronize, table
+from benchmarks.table import Column, Table
+from benchmarks.timing import medians, synchronize
 from flowsuite.pointclouds.data_shapes import make_shapes
 from flowsuite.pointclouds.distances import chamfer, pairwise_chamfer, pairwise_emd
 from flowsuite.pointclouds.emd_search import nearest_by_emd
@@ -81,16 +82,17 @@ def run_search(clouds: int, points: int) -> dict[str, dict[str, float]]:
     return results
 
 
-def tables(args: argparse.Namespace) -> Iterator[str]:
+def tables(args: argparse.Namespace) -> Iterator[Table]:
     clouds, points = PAIRS
     times = run_chamfer(clouds, points, args.rounds, args.device)
     plain = times["plain torch, B x N x M"]
-    rows = [[name, f"{ms:.2f}", f"{plain / ms:.1f}"] for name, ms in times.items()]
-    yield table(f"CD of a pair of clouds of {points} points", ["method", "ms / pair", "times faster than plain"], rows)
+    rows = [[name, ms, plain / ms] for name, ms in times.items()]
+    columns = [Column("method"), Column("a pair", "ms", ".2f"), Column("speed-up", "", ".1f")]
+    yield Table(f"CD of a pair of clouds of {points} points", columns, rows)
     for clouds, points in SEARCHES:
         rows = [
-            [name, str(row["solved"]), str(row["bounded"]), f"{row['seconds']:.1f}"]
-            for name, row in run_search(clouds, points).items()
+            [name, row["solved"], row["bounded"], row["seconds"]] for name, row in run_search(clouds, points).items()
         ]
-        columns = ["neighbours by exact EMD", "assignments", "dismissed by dual bound", "s"]
-        yield table(f"{clouds} generated and {clouds} reference clouds of {points} points", columns, rows)
+        names = ("neighbours by exact EMD", "assignments", "dismissed by dual bound")
+        columns = [*map(Column, names), Column("time", "s", ".1f")]
+        yield Table(f"{clouds} generated and {clouds} reference clouds of {points} points", columns, rows)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.timing import table
+from benchmarks.table import Column, Table
 
 
 @dataclass
@@ -33,15 +33,22 @@ def train(step: Callable[[], None], evaluate: Callable[[], float], seconds: floa
     return Run(curve, steps)
 
 
-def race_table(title: str, runs: dict[str, Run], reference: str, seconds: float, unit: str = "nats") -> str:
+def race_table(title: str, runs: dict[str, Run], reference: str, seconds: float, unit: str = "nats") -> Table:
     """Seconds to the best NLL that `reference` sees within the time, counted for everyone from the first time below."""
     target = min(nll for _, nll in runs[reference].curve)
     slowest = runs[reference].time_to(target)
     rows = []
     for name, run in runs.items():
         reached = run.time_to(target)
-        found = ["not reached", "-"] if reached is None else [f"{reached:.1f}", f"{slowest / reached:.1f}x"]
+        found = ["not reached", None] if reached is None else [reached, slowest / reached]
         best = min(nll for _, nll in run.curve)
-        rows.append([name, *found, f"{run.curve[-1][1]:.3f}", f"{best:.3f}", str(run.steps)])
-    columns = [f"s to {target:.3f} {unit}", "speed-up", f"NLL after {seconds:.0f} s", "best NLL", "steps"]
-    return table(title, ["contender", *columns], rows)
+        rows.append([name, *found, run.curve[-1][1], best, run.steps])
+    columns = [
+        Column("contender"),
+        Column(f"time to {target:.3f} {unit}", "s", ".1f"),
+        Column("speed-up", "", ".1f"),
+        Column(f"NLL after {seconds:.0f} s", unit, ".3f"),
+        Column("best NLL", unit, ".3f"),
+        Column("steps"),
+    ]
+    return Table(title, columns, rows)

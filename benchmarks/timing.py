@@ -28,9 +28,3 @@ def medians(contenders: dict[str, Callable[[], object]], rounds: int, warmup: in
 def synchronize() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-
-
-def table(title: str, header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [f"## {title}", "", "| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from benchmarks.peers_variational import MAKERS, Fitted
-from benchmarks.timing import medians, table
+from benchmarks.table import Cell, Column, Table
+from benchmarks.timing import medians
 from flowsuite.core.targets import Target, make_target
 from flowsuite.core.variational.quadrature import log_normalizer
 
@@ -53,7 +54,7 @@ def step_of(loss: Callable[[int, float], torch.Tensor], optimizer: torch.optim.O
     optimizer.step()
 
 
-def steps(args: argparse.Namespace) -> Iterator[str]:
+def steps(args: argparse.Namespace) -> Iterator[Table]:
     """A fitting step: samples, both densities, gradient, Adam."""
     target, rows = target_of("U1").to(args.device), []
     for kind, names in STEPS.items():
@@ -68,11 +69,10 @@ def steps(args: argparse.Namespace) -> Iterator[str]:
                     adam = optimizer_of(fitted.module)
                     contenders[name] = lambda loss=loss, adam=adam, batch=batch: step_of(loss, adam, batch)
             times = medians(contenders, args.rounds)
-            rows += [
-                [f"{kind}, batch {batch}", who, f"{t:.2f} ms", f"{t / times['ours']:.2f}"] for who, t in times.items()
-            ]
+            rows += [[f"{kind}, batch {batch}", who, t, t / times["ours"]] for who, t in times.items()]
     title = f"Fitting step on U1, K = {LAYERS}, two dimensions: samples, densities, gradient, Adam"
-    yield table(title, ["flow", "who", "time", "times ours"], rows)
+    columns = [Column("flow"), Column("who"), Column("time", "ms", ".2f"), Column("times ours", "", ".2f")]
+    yield Table(title, columns, rows)
 
 
 class Racer:
@@ -98,7 +98,7 @@ class Racer:
             self.steps += 1
 
 
-def race(name: str, seconds: float, batch: int, device: str) -> list[list[str]]:
+def race(name: str, seconds: float, batch: int, device: str) -> list[list[Cell]]:
     """All contenders on one target, in turns; rows of the table."""
     target = target_of(name).to(device)
     log_z = log_normalizer(target, target.support)
@@ -109,11 +109,11 @@ def race(name: str, seconds: float, batch: int, device: str) -> list[list[str]]:
     rows = []
     for (kind, n_layers, who), racer in zip(RACERS, racers, strict=True):
         kl = log_z + racer.fitted.negative_elbo(SAMPLES)
-        rows.append([name, f"{kind}, K = {n_layers}", who, f"{kl:.4f}", str(racer.steps)])
+        rows.append([name, f"{kind}, K = {n_layers}", who, kl, racer.steps])
     return rows
 
 
-def races(args: argparse.Namespace) -> Iterator[str]:
+def races(args: argparse.Namespace) -> Iterator[Table]:
     """A target has `--seconds`, which its contenders share."""
     seconds, rows = args.seconds / len(RACERS), []
     for name in ("U1", "U2", "U3", "U4"):
@@ -122,10 +122,11 @@ def races(args: argparse.Namespace) -> Iterator[str]:
         f"KL(q||p) after {seconds:.0f} s each, batch {BATCHES[0]}; log Z by quadrature, ELBO of {SAMPLES:,} samples, "
         "nats"
     )
-    yield table(title, ["target", "flow", "who", "KL(q||p)", "steps"], rows)
+    columns = [*map(Column, ("target", "flow", "who")), Column("KL(q||p)", "nats", ".4f"), Column("steps")]
+    yield Table(title, columns, rows)
 
 
-def tables(args: argparse.Namespace) -> Iterator[str]:
+def tables(args: argparse.Namespace) -> Iterator[Table]:
     if args.part in (None, "steps"):
         yield from steps(args)
     if args.part in (None, "races"):

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from benchmarks.memory import saved_bytes
 from benchmarks.peers_video import PublicVideoFlow
-from benchmarks.timing import medians, table
+from benchmarks.table import Column, Table
+from benchmarks.timing import medians
 from flowsuite.video.sampler import draw_noise
 from flowsuite.video.videoflow import VideoFlow
 
@@ -51,7 +52,7 @@ def gradient(flow: VideoFlow, log_prob: Callable[[], Tensor]) -> Callable[[], No
     return run
 
 
-def training(args: argparse.Namespace) -> Iterator[str]:
+def training(args: argparse.Namespace) -> Iterator[Table]:
     """Milliseconds of a gradient for each scored frame."""
     rows = []
     for name, changes in configurations(args).items():
@@ -68,9 +69,10 @@ def training(args: argparse.Namespace) -> Iterator[str]:
         times = medians({who: run for who, (run, _) in contenders.items()}, args.rounds, warmup=1)
         each = {who: times[who] / scored for who, (_, scored) in contenders.items()}
         base = each["public strategy"]
-        rows += [[name, who, f"{t:.0f} ms", f"{base / t:.1f}x"] for who, t in each.items()]
-    header = ["configuration", "who", "per scored frame", "speed-up"]
-    yield table("Training step (density and gradient), 64x64x3, one clip", header, rows)
+        rows += [[name, who, t, base / t] for who, t in each.items()]
+    columns = [*map(Column, ("configuration", "who")), Column("per scored frame", "ms", ".0f")]
+    columns.append(Column("speed-up", "", ".1f"))
+    yield Table("Training step (density and gradient), 64x64x3, one clip", columns, rows)
 
 
 @torch.no_grad()
@@ -80,7 +82,7 @@ def check_density(public: PublicVideoFlow, flow: VideoFlow, windows: Tensor) -> 
     torch.testing.assert_close(public.last_frame_log_prob(windows), ours, rtol=1e-4, atol=1.0)
 
 
-def sampling(args: argparse.Namespace) -> Iterator[str]:
+def sampling(args: argparse.Namespace) -> Iterator[Table]:
     """Seconds for 10 frames of 16 samples of one context, which all see the same noise."""
     rows = []
     for name, changes in configurations(args).items():
@@ -98,16 +100,16 @@ def sampling(args: argparse.Namespace) -> Iterator[str]:
         }
         times = medians(contenders, min(args.rounds, 3), warmup=1)
         base = times["public strategy"]
-        rows += [[name, who, f"{t / 1e3:.2f} s", f"{base / t:.1f}x"] for who, t in times.items()]
-    header = ["configuration", "who", "time", "speed-up"]
-    yield table(f"Sampling {NEW} frames x {SAMPLES} samples of one context of {CONTEXT}", header, rows)
+        rows += [[name, who, t / 1e3, base / t] for who, t in times.items()]
+    columns = [*map(Column, ("configuration", "who")), Column("time", "s", ".2f"), Column("speed-up", "", ".1f")]
+    yield Table(f"Sampling {NEW} frames x {SAMPLES} samples of one context of {CONTEXT}", columns, rows)
 
 
-def memory(args: argparse.Namespace) -> str:
+def memory(args: argparse.Namespace) -> Table:
     """What autograd keeps, by the number of flow steps a level and of prior blocks."""
     rows = []
     for depth in DEPTHS:
-        row = [str(depth)]
+        row = [depth]
         for prior in ("window", "causal"):
             for reversible in (False, True):
                 sizes = {"video_shape": (3, 16, 16), "levels": 2, "width": 32, "prior_width": 32}
@@ -115,17 +117,18 @@ def memory(args: argparse.Namespace) -> str:
                 flow = made(args.device, **sizes, **depths, prior=prior, reversible=reversible).train()
                 x = clips(flow, 1, 6)
                 kept = saved_bytes(flow, lambda f=flow, x=x: -f.frame_log_prob(x, CONTEXT).mean())
-                row.append(f"{kept / 2**20:.1f}")
+                row.append(kept / 2**20)
         rows.append(row)
-    header = ["steps and blocks", *(f"{p}, {how} MiB" for p in ("window", "causal") for how in ("plain", "reversible"))]
-    return table("Memory that autograd keeps, by depth (16x16x3, L2, width 32)", header, rows)
+    kinds = [f"{prior}, {how}" for prior in ("window", "causal") for how in ("plain", "reversible")]
+    columns = [Column("steps and blocks"), *(Column(kind, "MiB", ".1f") for kind in kinds)]
+    return Table("Memory that autograd keeps, by depth (16x16x3, L2, width 32)", columns, rows)
 
 
 def configurations(args: argparse.Namespace) -> dict[str, dict]:
     return CONFIGURATIONS["cuda" if args.device.startswith("cuda") else "cpu"]
 
 
-def tables(args: argparse.Namespace) -> Iterator[str]:
+def tables(args: argparse.Namespace) -> Iterator[Table]:
     args.rounds = min(args.rounds, 5)
     yield from training(args)
     yield from sampling(args)

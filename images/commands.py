@@ -11,6 +11,7 @@ import torch
 
 from flowsuite.core.objective import bits_per_dim
 from flowsuite.core.training.files import atomic_write, check_writable
+from flowsuite.core.training.model_options import QUIET, Temperatures, add_model_options, open_model
 from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.images import latent, metrics
 from flowsuite.images.flow import ImageFlow
@@ -26,20 +27,19 @@ examples:
   flowsuite images interpolate --ckpt_path best.ckpt --data a.png b.png --out between.png
   flowsuite images attribute --ckpt_path best.ckpt --data CelebA --data_args '{"attribute": "Smiling"}' --out smile.png
   flowsuite images sweep --ckpt_path best.ckpt --out temperatures.png
+  flowsuite images sample-grid --ckpt_path best.ckpt --num 100 --temperature 0.8 --out samples.png
+  flowsuite images diagnose --ckpt_path best.ckpt --data images/demo
 """
+COMMANDS = ("evaluate", "reconstruct", "interpolate", "attribute", "sweep", "sample-grid", "diagnose", "vae")
+RAW = argparse.RawDescriptionHelpFormatter
 
 
 def load_flow(args: argparse.Namespace):
     """The module of a checkpoint, on the device asked for, once it is clear that the results can be written."""
     check_writable(vars(args).get("out"), vars(args).get("json"))
-    from flowsuite.core.training.checkpoint import load_module
     from flowsuite.images.module import ImageFlowModule
 
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    module = load_module(args.ckpt_path, device)
-    if not isinstance(module, ImageFlowModule):
-        raise ValueError(f"{args.ckpt_path} holds a {type(module).__name__}, expected a model of images")
-    return module
+    return open_model(args, ImageFlowModule, "a model of images")
 
 
 def load_images(args: argparse.Namespace, flow: ImageFlow):
@@ -177,19 +177,19 @@ def save(path: str, images: torch.Tensor, columns: int | None = None) -> None:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "flowsuite images", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    more = f"{EXAMPLES}`flowsuite images COMMAND --help` says more."
+    parser = argparse.ArgumentParser("flowsuite images", description=__doc__, epilog=more, formatter_class=RAW)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, function, what: str, data: bool, picture: bool = True) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=what, description=what)
+        lines = [line for line in EXAMPLES.splitlines(keepends=True) if f"images {name} " in line]
+        sub = commands.add_parser(
+            name, help=what, description=what, epilog="examples:\n" + "".join(lines), formatter_class=RAW
+        )
         sub.set_defaults(function=function)
-        sub.add_argument("--ckpt_path", required=True, help="checkpoint of a trained image flow")
-        sub.add_argument("--device", help="cpu, cuda, ...; the GPU if there is one")
-        sub.add_argument("--seed", type=int, default=0, help="seed of whatever is random (%(default)s)")
+        add_model_options(sub, "a trained image flow")
         sub.add_argument("--batch_size", type=positive, default=64, help="images at a time (%(default)s)")
-        sub.add_argument("--quiet", action="store_true", help="no progress bars")
+        sub.add_argument("--quiet", action="store_true", help=QUIET)
         sub.add_argument("--class", dest="label", type=int, help="class, for models that are conditional on one")
         if data:
             where = "image files; or a folder, a .npz, a data module such as CIFAR10, a recipe such as images/demo"
@@ -220,15 +220,17 @@ def make_parser() -> argparse.ArgumentParser:
     sub.add_argument("--positive", type=int, default=1, help="label that has the attribute (%(default)s)")
     sub.add_argument("--num", type=positive, default=4, help="images to change (%(default)s)")
     strengths = [-1.6, -0.8, 0.0, 0.8, 1.6]
-    sub.add_argument("--strengths", type=float, nargs="+", default=strengths, help="multiples of the direction")
+    sub.add_argument(
+        "--strengths", type=float, nargs="+", default=strengths, help="multiples of the direction (-1.6 to 1.6)"
+    )
 
     sub = command("sweep", sweep, "the same latents at several temperatures", data=False)
     sub.add_argument("--num", type=positive, default=8, help="images in a row (%(default)s)")
-    sub.add_argument("--temperatures", type=float, nargs="+", default=TEMPERATURES, help="one row each")
+    sub.add_argument("--temperatures", action=Temperatures, default=TEMPERATURES, help="one row each (0 to 1)")
 
     sub = command("sample-grid", sample_grid, "a grid of samples", data=False)
     sub.add_argument("--num", type=positive, default=64, help="samples (%(default)s)")
-    sub.add_argument("--temperature", type=float, default=0.7, help="multiplies the latents (%(default)s)")
+    sub.add_argument("--temperature", type=float, default=0.7, help="factor on the standard latents (%(default)s)")
 
     commands.add_parser("vae", help="tools for variational autoencoders: flowsuite images vae --help")
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from flowsuite.core.training.files import atomic_write, check_writable
+from flowsuite.core.training.model_options import QUIET
 from flowsuite.molecules.encode import encode_file
 from flowsuite.molecules.mapping import default_workers
 from flowsuite.molecules.readers import FORMATS
@@ -33,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("file", metavar="FILE", help=".smi, .txt, .csv, .tsv (.gz, .bz2), .sdf, .xyz, a folder or .tar of .xyz")
     add("--out", metavar="FILE.npz", help="write the graphs there; without, only the report is printed")
-    add("--report", metavar="FILE.json", help="write the report there too")
+    add("--json", "--report", dest="report", metavar="FILE", help="write the report there too")
     add(
         "--atoms",
         nargs="+",
@@ -54,7 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--stop", action="store_true", help="stop at the first molecule that cannot be encoded")
     add("--check_every", type=int, default=1, metavar="N", help="decode every N-th again; 0: none (%(default)s)")
     add("--workers", type=int, default=default_workers(), metavar="N", help="processes, 0 for none (%(default)s)")
-    add("--quiet", action="store_true", help="no progress bar")
+    add("--quiet", action="store_true", help=QUIET)
     return parser
 
 

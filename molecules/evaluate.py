@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from flowsuite.core.training.files import check_writable
+from flowsuite.core.training.model_options import QUIET
 from flowsuite.molecules.mapping import default_workers
 from flowsuite.molecules.metrics.report import evaluate
 from flowsuite.molecules.readers import read_smiles
@@ -34,7 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--train", metavar="FILE", help="training molecules, for novelty")
     add("--test", metavar="FILE", help="held-out molecules to compare with")
     add("--scaffold_test", metavar="FILE", help="second test set, of unseen scaffolds")
-    add("--out", metavar="FILE.json", help="write all figures and histograms there too")
+    add("--json", "--out", dest="out", metavar="FILE", help="write all figures and histograms there too")
     add("--isomeric", action="store_true", help="molecules that differ in stereochemistry only are different")
     add("--limit", type=int, metavar="N", help="compare with a random sample of so many test molecules")
     add("--no_filters", dest="filters", action="store_false", help="no structural alerts, the slowest part")
@@ -42,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=default_workers(), metavar="N", help="processes, 0 for none (%(default)s)")
     add("--device", help="of similarities and ChemNet: cpu, cuda, ...; the GPU if there is one")
     add("--seed", type=int, default=0, help="of samples (%(default)s)")
-    add("--quiet", action="store_true", help="no progress bars")
+    add("--quiet", action="store_true", help=QUIET)
     return parser
 
 

@@ -15,6 +15,7 @@ import torch
 
 from flowsuite.core.training.data import SPLITS
 from flowsuite.core.training.files import atomic_write, make_folder
+from flowsuite.core.training.model_options import QUIET
 from flowsuite.core.training.seeding import fold_seed
 from flowsuite.pointclouds.categories import folder_of
 from flowsuite.pointclouds.meshes import read_mesh
@@ -31,7 +32,7 @@ what is read: IN_DIR/CATEGORY/{train,val,test}/MODEL.off (or .obj, .ply), as Mod
 what is written: OUT_DIR/CATEGORY/SPLIT/MODEL.npy, float32 (points, 3). Those that are there already are kept.
 examples:
   flowsuite pointclouds build ModelNet40 ModelNet40.PC15k --layout modelnet --up z --scale unit --workers 8
-  flowsuite pointclouds build ShapeNetCore.v2 ShapeNetCore.v2.PC15k --layout shapenet --splits all.csv --skip-bad
+  flowsuite pointclouds build ShapeNetCore.v2 ShapeNetCore.v2.PC15k --layout shapenet --splits all.csv --skip_bad
 """
 
 
@@ -163,7 +164,7 @@ def watch(results: Iterable[tuple[Job, str | None]], total: int, skip_bad: bool,
         if problem is None:
             continue
         if not skip_bad:
-            raise ValueError(f"{problem} (--skip-bad leaves such meshes out)")
+            raise ValueError(f"{problem} (--skip_bad leaves such meshes out)")
         bad += 1
         print(f"skipped: {problem}", file=sys.stderr)
     return bad
@@ -186,8 +187,13 @@ def main(argv: list[str]) -> int:
     add("--scale", choices=("none", "unit"), default="none", help="unit: centre, bounding box with diagonal 1")
     add("--seed", type=int, default=0, help="seed of the points (%(default)s)")
     add("--workers", type=int, default=1, help="processes (%(default)s)")
-    add("--skip-bad", action="store_true", help="leave bad meshes out, and count them, instead of stopping")
-    add("--quiet", action="store_true", help="no progress bar")
+    add(
+        "--skip_bad",
+        "--skip-bad",
+        action="store_true",
+        help="leave bad meshes out, and count them, instead of stopping",
+    )
+    add("--quiet", action="store_true", help=QUIET)
     args = parser.parse_args(argv)
     if args.points < 1 or args.workers < 1:
         raise ValueError(f"--points and --workers must be at least 1, got {args.points} and {args.workers}")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training.files import atomic_write, check_writable
+from flowsuite.core.training.model_options import QUIET
 from flowsuite.pointclouds.checks import as_clouds
 from flowsuite.pointclouds.clouds import load_array, load_clouds
 from flowsuite.pointclouds.data_files import list_npy
@@ -129,7 +130,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", type=int, metavar="N", help="use the first N points of each cloud")
     parser.add_argument("--device", help="of CD; the GPU if there is one. EMD runs on the CPU")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too, not scaled")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--quiet", action="store_true", help=QUIET)
 
 
 def main(argv: list[str] | None = None) -> int:

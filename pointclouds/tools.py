@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flowsuite.core.training import inputs
 from flowsuite.core.training.files import check_writable
+from flowsuite.core.training.model_options import QUIET, add_model_options, open_model
 from flowsuite.pointclouds import data as data_modules
 from flowsuite.pointclouds.checks import as_clouds
 from flowsuite.pointclouds.compare import read_set
@@ -83,14 +84,10 @@ def load_model(args: argparse.Namespace):
     """The module of a checkpoint, on the device asked for, once it is clear that the results can be written; the seed
     is set."""
     check_writable(vars(args).get("out"), vars(args).get("json"))
-    from flowsuite.core.training.checkpoint import load_module
     from flowsuite.pointclouds.module import PointFlowModule
 
     torch.manual_seed(args.seed)
-    module = load_module(args.ckpt_path, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if not isinstance(module, PointFlowModule):
-        raise ValueError(f"{args.ckpt_path} holds a {type(module).__name__}, expected a PointFlowModule")
-    return module
+    return open_model(args, PointFlowModule, "a PointFlowModule")
 
 
 def make_parser(name: str, what: str, example: str, picture: bool = True) -> argparse.ArgumentParser:
@@ -103,15 +100,13 @@ def make_parser(name: str, what: str, example: str, picture: bool = True) -> arg
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--ckpt_path", required=True, help="checkpoint of a trained PointFlow")
+    add_model_options(parser, "a trained PointFlow")
     where = ".npy, .npz or folder of .npy in the units of the training data; a data module such as Shapes; or a recipe"
     add("--data", required=True, help=where)
     add("--data_args", default="{}", metavar="JSON", help="arguments of the data module")
     add("--split", default="test", choices=("train", "val", "test"), help="of a data set (%(default)s)")
-    add("--device", help="cpu, cuda, ...; the GPU if there is one")
-    add("--seed", type=int, default=0, help="seed of whatever is random (%(default)s)")
     add("--batch_size", type=positive, default=32, help="clouds at a time (%(default)s)")
-    add("--quiet", action="store_true", help="no progress bars")
+    add("--quiet", action="store_true", help=QUIET)
     if picture:
         add("--out", required=True, metavar="FILE.png", type=png, help="the picture to write")
     return parser

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training.files import make_folder, write_json
+from flowsuite.core.training.model_options import Temperatures
 from flowsuite.video.curves import write_curves
 from flowsuite.video.data_base import WindowSet
 from flowsuite.video.data_shapes import ShapeClips
@@ -28,7 +29,6 @@ from flowsuite.video.tools import (
     load_model,
     make_parser,
     open_windows,
-    parse_temperature,
     take,
 )
 
@@ -36,7 +36,7 @@ TEMPERATURES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 SHOWN = 6  # temperatures in the GIF
 EXAMPLES = """\
 --data video/demo --out sweep
---data BAIR --num 32 --samples 20 --temperatures 0.3,0.5,0.7,1.0 --out sweep"""
+--data BAIR --num 32 --samples 20 --temperatures 0.3 0.5 0.7 1.0 --out sweep"""
 
 
 def figures(context: Tensor, truth: Tensor, samples: Tensor, protocol: Protocol) -> dict[str, float]:
@@ -116,7 +116,7 @@ def main(argv: list[str]) -> int:
     parser = make_parser("sweep", __doc__, EXAMPLES, videos=8)
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="FOLDER", help="for report.json, sweep.gif and curves.png")
-    add("--temperatures", type=parse_temperature, default=TEMPERATURES, metavar="T,T,...", help="(0.1 to 1.0)")
+    add("--temperatures", action=Temperatures, default=TEMPERATURES, help="to try (0.1 to 1.0)")
     add("--frames", type=positive, help="predicted frames (as the model was trained)")
     add("--samples", type=positive, default=16, metavar="N", help="of every video (%(default)s)")
     add("--at_once", type=positive, default=64, help="samples generated together (%(default)s)")
@@ -127,8 +127,7 @@ def main(argv: list[str]) -> int:
     windows = open_windows(args, module, args.given + frames)
     shapes = isinstance(windows.clips, ShapeClips) and args.start == 0 and args.given <= SHAPE_FRAME
     protocol = Protocol(args.given, frames, args.samples, seed=args.seed, shapes=shapes, at_once=args.at_once)
-    given = args.temperatures if isinstance(args.temperatures, list) else [args.temperatures]
-    rows, shown = sweep(module, windows, args.num, sorted(set(given)), protocol, args.quiet)
+    rows, shown = sweep(module, windows, args.num, sorted(set(args.temperatures)), protocol, args.quiet)
     write_results(rows, shown, take(windows, [0])[0], args.given, args.out)
     print(f"{args.num} videos, {args.given} frames given, {frames} predicted, {args.samples} samples of each")
     print(format_rows(rows))

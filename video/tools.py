@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training.files import check_writable
+from flowsuite.core.training.model_options import QUIET, add_model_options, open_model
 from flowsuite.core.training.seeding import fold_seed
 from flowsuite.video.continuations import clip_set
 from flowsuite.video.data_base import WindowSet
@@ -25,7 +26,7 @@ def make_parser(name: str, what: str, examples: str, videos: int) -> argparse.Ar
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--ckpt_path", required=True, help="checkpoint of a trained VideoFlow")
+    add_model_options(parser, "a trained VideoFlow")
     where = "video, folder of videos, data module such as MovingShapes, or recipe such as video/demo"
     add("--data", required=True, help=where)
     add("--data_args", default="{}", metavar="JSON", help="arguments of the data module")
@@ -33,11 +34,7 @@ def make_parser(name: str, what: str, examples: str, videos: int) -> argparse.Ar
     add("--num", type=positive, default=videos, metavar="N", help="the first so many videos (%(default)s)")
     add("--start", type=int, default=0, help="first frame taken of each video (%(default)s)")
     add("--given", type=positive, help="frames that are given, the context (as the model was trained)")
-    add("--device", help="cpu, cuda, ...; the GPU if there is one")
-    add("--seed", type=int, default=0, help="seed of whatever is random (%(default)s)")
-    add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
-    add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes the checkpoint may name")
-    add("--quiet", action="store_true", help="no progress bars")
+    add("--quiet", action="store_true", help=QUIET)
     return parser
 
 
@@ -47,12 +44,7 @@ def load_model(args: argparse.Namespace, *outputs) -> VideoModule:
     check_writable(*outputs)
     if args.start < 0:
         raise ValueError(f"--start must be at least 0, got {args.start}")
-    from flowsuite.core.training.checkpoint import load_module
-
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    module = load_module(args.ckpt_path, device, not args.raw_weights, args.allow)
-    if not isinstance(module, VideoModule):
-        raise ValueError(f"{args.ckpt_path} holds a {type(module).__name__}, expected a VideoModule")
+    module = open_model(args, VideoModule, "a VideoModule")
     args.given = module.context_frames if args.given is None else args.given
     if vars(args).get("temperature", 0) is None:
         args.temperature = module.temperature

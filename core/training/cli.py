@@ -22,8 +22,9 @@ flowsuite: normalizing-flow generative models with exact likelihoods
   flowsuite sample    generate from a checkpoint            flowsuite sample --ckpt_path model.ckpt --out samples
   flowsuite recipes   list what can be trained              flowsuite recipes, or flowsuite recipes ffjord toy
   flowsuite import    reference weights to a checkpoint     flowsuite import KIND w.pt --config c.json --out model.ckpt
-  flowsuite density   steps, certificates, pictures         flowsuite density steps --ckpt_path m.ckpt --data rows.npy
-  flowsuite variational fit flows to densities, compare   flowsuite variational --targets U1 U4 --layers 2 8
+  flowsuite density   steps, certificate, picture           flowsuite density steps --ckpt_path m.ckpt --data rows.npy
+  flowsuite variational
+                      fit flows to densities, compare       flowsuite variational --targets U1 U4 --layers 2 8
   flowsuite demo      train the demo recipes, make a page   flowsuite demo
 {domains}
 `flowsuite COMMAND --help` says more. Errors are one line; FLOWSUITE_DEBUG=1 shows where they come from.
@@ -162,8 +163,14 @@ def usage() -> str:
 
     found = [name for name in domains() if has_module(f"flowsuite.{name}", "commands")]
     lines = [f"  flowsuite {name:<10}{text}" for domain in found for name, text in shortcuts(domain).items()]
-    lines += [f"  flowsuite {f'{name} COMMAND':<22}tools of this domain" for name in found]
+    lines += [f"  flowsuite {f'{name} COMMAND':<22}{tools(name)}" for name in found]
     return USAGE.format(domains="".join(f"{line}\n" for line in lines))
+
+
+def tools(domain: str) -> str:
+    """The names of a domain's commands: the literal `COMMANDS` of its `commands`."""
+    path = module_file(f"flowsuite.{domain}", "commands")
+    return ", ".join(read_literal(path, "COMMANDS") or ["tools of this domain"])
 
 
 def shortcuts(domain: str) -> dict[str, str]:

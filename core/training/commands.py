@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 
 def usage(domain: str, what: str, commands: Mapping[str, tuple[str, str]]) -> str:
-    lines = [f"  {name:<12}{text}" for name, (text, _) in commands.items()]
+    width = max(map(len, commands)) + 1
+    lines = [f"  {name:<{width}}{text}" for name, (text, _) in commands.items()]
     head, tail = f"flowsuite {domain}: {what}", f"`flowsuite {domain} COMMAND --help` says more, with examples."
     return "\n".join([head, "", *lines, "", tail])
 

@@ -25,7 +25,8 @@ EXAMPLES = """examples:
   flowsuite demo
   flowsuite demo --only images molecules --seed 1 --out runs/two
   flowsuite demo --minutes 5
-Parts: {parts}. The usual minutes are those of two CPU cores."""
+Parts: {parts}.
+The usual minutes are those of two CPU cores."""
 
 
 def train_recipe(recipe: str, folder: Path, options: Sequence[str] = (), kind: str = "best") -> tuple[Path, str]:
@@ -134,7 +135,13 @@ def make_parser(parts: dict[str, Part]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--out", type=Path, default=Path("runs/demo"), help="folder of index.html and of all files (%(default)s)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("runs/demo"),
+        metavar="FOLDER",
+        help="folder of index.html and of all files (%(default)s)",
+    )
     names = f"some of: {', '.join(parts)}"
     add("--only", "--domains", nargs="+", choices=parts, metavar="NAME", help=names)
     add("--minutes", type=positive, metavar="M", help="leave out parts that, by their usual duration, end later")

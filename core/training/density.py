@@ -8,8 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from flowsuite.core.training.model_options import add_model_options, open_model
+
 MODULES = ("BSDS300", "Gas", "Hepmass", "Miniboone", "Power", "Table", "Toy")  # of flowsuite.core.data
 COMPARED = 4000  # points on either side of an energy distance, which takes all pairs
+RAW = argparse.RawDescriptionHelpFormatter
 SOLVERS = ["euler:1", "euler:2", "euler:4", "euler:8", "euler:16", "heun:4", "rk4:4", "dopri5:1e-5"]
 EXAMPLES = """\
 examples:
@@ -21,16 +24,22 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
-        "flowsuite density", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        "flowsuite density",
+        description="Figures and pictures of a flow of vectors.",
+        epilog=f"{EXAMPLES}\n`flowsuite density COMMAND --help` says more.",
+        formatter_class=RAW,
     )
-    commands = whole.add_subparsers(dest="command", required=True)
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in (
         ("steps", "quality of samples against the number of steps of the solver"),
         ("certificate", "how far the likelihoods can be trusted: tolerances, trace estimate, round trip"),
         ("picture", "data, learnt density and samples side by side (two dimensions)"),
     ):
-        command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--ckpt_path", required=True, help="checkpoint written by fit")
+        lines = [line for line in EXAMPLES.splitlines(keepends=True) if f"density {name} " in line]
+        command = commands.add_parser(
+            name, help=text, description=text, epilog="examples:\n" + "".join(lines), formatter_class=RAW
+        )
+        add_model_options(command, "a flow of vectors", "seed of data and noise (%(default)s)")
         command.add_argument(
             "--data",
             required=True,
@@ -40,14 +49,14 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--split", default="test", choices=("train", "val", "test"), help="of a data set (test)")
         command.add_argument("--data_args", default="{}", metavar="JSON", help="arguments of the data module")
         command.add_argument("--num", type=int, default=2000, help="examples (2000)")
-        command.add_argument("--seed", type=int, default=0, help="seed of data and noise (0)")
         if name == "steps":
-            command.add_argument("--solvers", nargs="+", default=SOLVERS, help=f"({' '.join(SOLVERS)})")
+            what = f"METHOD:STEPS or METHOD:TOLERANCE ({' '.join(SOLVERS)})"
+            command.add_argument("--solvers", nargs="+", default=SOLVERS, metavar="SOLVER", help=what)
         elif name == "certificate":
-            command.add_argument("--divergence", help="in place of the model's eval_divergence")
-            command.add_argument("--probes", type=int, default=16, help="for the standard error (16)")
+            command.add_argument("--divergence", help="trace to take, such as hutchinson (the model's eval_divergence)")
+            command.add_argument("--probes", type=int, default=16, help="probes for the trace's standard error (16)")
         else:
-            command.add_argument("--out", type=Path, required=True, help="PNG file to write")
+            command.add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
     return whole
 
 
@@ -162,15 +171,15 @@ def check_flow(flow: nn.Module, path: str, continuous: bool) -> None:
 
 
 def main(argv: list[str]) -> int:
-    from flowsuite.core.training.checkpoint import load_module
     from flowsuite.core.training.files import check_writable
+    from flowsuite.core.training.module import FlowModule
 
     args = parser().parse_args(argv)
     if args.num < 2:
         raise ValueError(f"--num must be at least 2, got {args.num}")
     if args.command == "picture":
         check_writable(args.out)
-    flow = load_module(args.ckpt_path, "cuda" if torch.cuda.is_available() else "cpu").flow
+    flow = open_model(args, FlowModule, "a flow").flow
     check_flow(flow, args.ckpt_path, continuous=args.command != "picture")
     x = read_rows(args.data, args.num, args.seed, flow.base.shape[0], args.split, args.data_args)
     if len(x) < 2:

@@ -126,9 +126,9 @@ def main(argv: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("kind", metavar="KIND", help="the implementation, such as rosinality-glow")
-    parser.add_argument("weights", type=Path, help="its weights")
-    parser.add_argument("--config", type=Path, required=True, help="its hyper-parameters, JSON")
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="file of its weights")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE.json", help="its hyper-parameters")
+    parser.add_argument("--out", type=Path, required=True, metavar="CHECKPOINT", help="checkpoint to write")
     options = parser.parse_args(argv)
     known = converters()
     if options.kind not in known:

@@ -17,6 +17,7 @@ from flowsuite.core.training.checkpoint import load_module
 from flowsuite.core.training.cli import has_module, import_alone
 from flowsuite.core.training.contexts import context_for, read_context, rows_in_turn
 from flowsuite.core.training.files import make_folder
+from flowsuite.core.training.model_options import add_model_options
 from flowsuite.core.training.module import FlowModule
 from flowsuite.core.training.recipes import rooms
 from flowsuite.core.training.seeding import fold_seed
@@ -38,12 +39,11 @@ def parser() -> argparse.ArgumentParser:
         "flowsuite sample", description=HELP, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--ckpt_path", required=True, help="checkpoint written by fit or import")
+    add_model_options(parser, "any model", "seed of the random numbers (%(default)s)", device=False)
     add("--num", type=int, help="number of samples (64; with --context, one of each row)")
     add("--temperature", type=float, default=1.0, help="factor on the standard latents (1.0)")
-    add("--out", type=Path, required=True, help="folder to write to; made if it is not there")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="folder to write to; made if it is not there")
     add("--batch_size", type=int, default=64, help="samples generated at a time (64)")
-    add("--seed", type=int, default=0, help="seed of the random numbers (0)")
     add("--devices", type=int, default=1, help="GPUs, or processes where there is no GPU (1)")
     add(
         "--class",
@@ -57,8 +57,6 @@ def parser() -> argparse.ArgumentParser:
         help="for a model conditional on numbers: .npy or .npz of rows (rows, C), which the samples take in turn",
     )
     add("--solver", help="METHOD:STEPS or METHOD:TOLERANCE for continuous flows, such as euler:4 or dopri5:1e-6")
-    add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
-    add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes the checkpoint may name")
     for name, (kind, text, *also) in domain_options().items():
         if kind is bool:
             add(f"--{name}", *also, action="store_true", default=None, help=text)

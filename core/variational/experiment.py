@@ -20,6 +20,7 @@ from torch import Tensor
 from flowsuite.core.targets import TARGETS, Target, make_target
 from flowsuite.core.training.demo_page import Section, write_page
 from flowsuite.core.training.files import atomic_write, make_folder
+from flowsuite.core.training.model_options import SEED
 from flowsuite.core.training.pictures import write_png
 from flowsuite.core.training.plots import density_image
 from flowsuite.core.variational.fit import fit_posterior
@@ -148,23 +149,27 @@ def show(rows: list[dict[str, object]]) -> None:
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         "flowsuite variational",
-        description="Fits flows of several kinds and lengths to densities of which everything is known, and writes a "
-        "table (KL by quadrature, ESS, Pareto k), pictures of the densities and a page.",
+        description="Fits flows of several kinds and lengths to densities of which everything is known,\n"
+        "and writes a table (KL by quadrature, ESS, Pareto k), pictures of the densities and a page.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kinds = ["planar", "radial", "nice", "iaf", "spline"]
-    whole.add_argument("--targets", nargs="+", default=["U1", "U2", "U3", "U4"], choices=list(TARGETS), metavar="T")
-    whole.add_argument("--kinds", nargs="+", default=kinds, choices=KINDS, metavar="KIND", help=f"({' '.join(kinds)})")
-    whole.add_argument("--layers", nargs="+", type=int, default=[2, 8, 32], metavar="K", help="(2 8 32)")
-    whole.add_argument("--steps", type=int, default=5000, help="gradient steps (%(default)s)")
-    whole.add_argument("--batch_size", type=int, default=256, help="samples a step (%(default)s)")
-    whole.add_argument("--lr", type=float, default=5e-3, help="highest learning rate (%(default)s)")
-    whole.add_argument("--anneal_steps", type=int, default=1500, help="until beta is 1 (%(default)s)")
-    whole.add_argument("--envelope", default="box", choices=("box", "quartic"), help="of U2, U3, U4 (%(default)s)")
-    whole.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    whole.add_argument("--workers", type=int, default=1, help="processes, each with one thread (%(default)s)")
-    whole.add_argument("--out", type=Path, default=Path("runs/variational"), help="folder (%(default)s)")
+    add = whole.add_argument
+    of = f"densities: {', '.join(TARGETS)} (U1 U2 U3 U4)"
+    add("--targets", nargs="+", default=["U1", "U2", "U3", "U4"], choices=list(TARGETS), metavar="T", help=of)
+    what = f"kinds of flow: {', '.join(KINDS)} ({' '.join(kinds)})"
+    add("--kinds", nargs="+", default=kinds, choices=KINDS, metavar="KIND", help=what)
+    add("--layers", nargs="+", type=int, default=[2, 8, 32], metavar="K", help="numbers of layers (2 8 32)")
+    add("--steps", type=int, default=5000, help="gradient steps (%(default)s)")
+    add("--batch_size", type=int, default=256, help="samples a step (%(default)s)")
+    add("--lr", type=float, default=5e-3, help="highest learning rate (%(default)s)")
+    rise = "steps over which the weight of the density rises to 1 (%(default)s)"
+    add("--anneal_steps", type=int, default=1500, help=rise)
+    add("--envelope", default="box", choices=("box", "quartic"), help="what bounds U2, U3 and U4 (%(default)s)")
+    add("--seed", type=int, default=0, help=SEED)
+    add("--workers", type=int, default=1, help="processes, each with one thread (%(default)s)")
+    add("--out", type=Path, default=Path("runs/variational"), metavar="FOLDER", help="to write to (%(default)s)")
     return whole
 
 

@@ -46,17 +46,19 @@ The recipe is {REDUCED} if none is named: few digits, small networks, on a CPU."
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         "flowsuite images vae table",
-        description="Trains a recipe with posteriors of equal size, measures -ELBO and -log p(x) by importance "
+        description="Trains a recipe with posteriors of equal size, measures -ELBO and -log p(x) by importance\n"
         "sampling on its test set, and writes table.csv.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    whole.add_argument("--config", default=REDUCED, help="the recipe (%(default)s)")
-    whole.add_argument("--kinds", nargs="+", default=DEFAULT, choices=SIZES, metavar="KIND", help=", ".join(SIZES))
-    whole.add_argument("--seeds", nargs="+", type=int, default=[0], help="of initialisation and training (0)")
-    whole.add_argument("--samples", type=positive, default=1000, help="importance samples an image (%(default)s)")
-    whole.add_argument("--out", type=Path, default=Path("runs/vae-table"), help="folder (%(default)s)")
+    add = whole.add_argument
+    add("--config", default=REDUCED, metavar="RECIPE", help="the recipe (%(default)s)")
+    what = f"posteriors: {', '.join(SIZES)} ({' '.join(DEFAULT)})"
+    add("--kinds", nargs="+", default=DEFAULT, choices=SIZES, metavar="KIND", help=what)
+    add("--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="of initialisation and training (0)")
+    add("--samples", type=positive, default=1000, help="importance samples an image (%(default)s)")
+    add("--out", type=Path, default=Path("runs/vae-table"), metavar="FOLDER", help="to write to (%(default)s)")
     return whole
 
 

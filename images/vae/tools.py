@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from flowsuite.core.training.files import check_writable
+from flowsuite.core.training.model_options import QUIET, add_model_options, open_model
 from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.images.commands import png, positive
 from flowsuite.images.inputs import open_images
@@ -22,14 +22,12 @@ def make_parser(command: str, what: str, example: str, picture: bool = True) -> 
     parser = argparse.ArgumentParser(
         f"flowsuite images vae {command}",
         description=what,
-        epilog=f"example: flowsuite images vae {command} --ckpt_path best.ckpt {example}",
+        epilog=f"examples:\n  flowsuite images vae {command} --ckpt_path best.ckpt {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--ckpt_path", required=True, help="checkpoint of a trained autoencoder")
-    parser.add_argument("--device", help="cpu, cuda, ...; the GPU if there is one")
-    parser.add_argument("--seed", type=int, default=0, help="seed of whatever is random (%(default)s)")
+    add_model_options(parser, "a trained autoencoder")
     parser.add_argument("--batch_size", type=positive, default=100, help="images at a time (%(default)s)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--quiet", action="store_true", help=QUIET)
     where = "image files; or a folder, a .npz, a data module such as BinaryMNIST, a recipe such as images/vae-demo"
     parser.add_argument("--data", nargs="+", required=True, metavar="DATA", help=where)
     parser.add_argument("--split", default="test", choices=("train", "val", "test"), help="of a data set (test)")
@@ -42,14 +40,9 @@ def make_parser(command: str, what: str, example: str, picture: bool = True) -> 
 def load_vae(args: argparse.Namespace) -> FlowVAE:
     """The model of a checkpoint, on the device asked for, once it is clear that the results can be written."""
     check_writable(vars(args).get("out"), vars(args).get("json"))
-    from flowsuite.core.training.checkpoint import load_module
     from flowsuite.images.vae.module import VAEModule
 
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    module = load_module(args.ckpt_path, device)
-    if not isinstance(module, VAEModule):
-        raise ValueError(f"{args.ckpt_path} holds a {type(module).__name__}, expected a variational autoencoder")
-    return module.flow
+    return open_model(args, VAEModule, "a variational autoencoder").flow
 
 
 def dataset_of(args: argparse.Namespace, flow: FlowVAE):

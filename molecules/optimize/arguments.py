@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields, replace
 
+from flowsuite.core.training.model_options import QUIET, add_model_options
 from flowsuite.molecules.optimize.baseline import BASELINES
 from flowsuite.molecules.optimize.codec import DELTAS
 from flowsuite.molecules.optimize.constrained import PROTOCOLS
@@ -39,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--ckpt_path", required=True, metavar="FILE", help="checkpoint of a GraphAF")
+    add_model_options(parser, "a GraphAF")
     add(
         "--target",
         required=True,
@@ -48,15 +49,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--target_takes", choices=TAKES, default="mol", help="what your own function is given (%(default)s)")
     add("--minimize", action="store_true", help="lower scores are better")
     add("--out", required=True, metavar="FOLDER", help="where results are written")
-    add("--steps", type=int, default=200, help="of fine-tuning; 0 for none (%(default)s)")
+    add("--steps", type=int, default=200, help="steps of fine-tuning; 0 for none (%(default)s)")
     add("--num", type=int, default=1000, help="molecules drawn to judge the policy before and after (%(default)s)")
     add("--top", type=int, default=100, help="best molecules written (%(default)s)")
     add("--workers", type=int, default=0, help="processes that score; 0 for this one (%(default)s)")
-    add("--seed", type=int, default=0, help="of all randomness (%(default)s)")
-    add("--device", help="cpu, cuda, ...; the GPU if there is one")
     add("--property", type=wanted, metavar="NAME=NUMBER[,...]", help="wanted properties of a conditional model")
-    add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes a checkpoint may name")
-    add("--quiet", action="store_true", help="no progress bars")
+    add("--quiet", action="store_true", help=QUIET)
     add_policy(parser.add_argument_group("fine-tuning"))
     add_constrained(parser.add_argument_group("similarity-constrained improvement"))
     return parser

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowsuite.core.training.checkpoint import load_module, save_module
+from flowsuite.core.training.checkpoint import save_module
 from flowsuite.core.training.files import check_writable
+from flowsuite.core.training.model_options import open_model
+from flowsuite.core.training.module import FlowModule
 from flowsuite.molecules.chemistry import smiles_from_packed
 from flowsuite.molecules.graphaf import GraphAF
 from flowsuite.molecules.optimize import constrained_run
@@ -31,8 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     options = options_of(args)
     check_numbers(args)
     target = Target(args.target, args.target_takes, args.minimize)
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    module = load_module(args.ckpt_path, device, allow=args.allow)
+    module = open_model(args, FlowModule, "a GraphAF")
     flow = check_flow(module.flow, args)
     context = condition(flow, args.property)
     check_writable(Path(args.out) / ("table.json" if args.constrained else "summary.json"))

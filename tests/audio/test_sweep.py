@@ -68,7 +68,7 @@ def test_command_on_a_data_module(argv, capsys):
         (["--data", "nothing"], "as data also expected: an audio file, a folder or one of"),
         (["--data", "gone.wav"], "gone.wav not found"),
         (["--data", "SpeechLike", "--metric", "pesq_wb"], "needs the package pesq"),
-        (["--data", "SpeechLike", "--clips", "0"], "--clips must be at least 1"),
+        (["--data", "SpeechLike", "--num", "0"], "--num must be at least 1"),
     ],
 )
 def test_wrong_commands(argv, options, said, capsys, monkeypatch):

@@ -11,7 +11,7 @@ def test_tables_have_a_row_for_every_contender(monkeypatch):
     monkeypatch.setattr(audio, "GLOW", 4)
     monkeypatch.setattr(audio, "CROP", 700)
     args = argparse.Namespace(device="cpu", rounds=1, part=None, no_compile=True)
-    synthesis, training = audio.tables(args)
+    synthesis, training = map(str, audio.tables(args))
     for who in ("ours, cached", "ours, no cache", "public reverse ", "public reverse_fast ", "WaveGlow, ours"):
         assert f"| {who}" in synthesis
     for who in ("ours", "public strategy", "WaveGlow C=4, ours"):

@@ -65,7 +65,7 @@ def test_tables_have_a_row_for_every_contender(monkeypatch):
     monkeypatch.setattr(molecules, "memory_of", lambda *_: 1.0)
     monkeypatch.setattr(molecules, "LOCK_STEP", 4)
     args = argparse.Namespace(device="cpu", rounds=1, seconds=0.5, threads=1)
-    text = molecules.training(TINY, args) + molecules.sampling(TINY, args)
+    text = f"{molecules.training(TINY, args)}\n{molecules.sampling(TINY, args)}"
     for name in (molecules.DENSE, molecules.ONE_BY_ONE, "flowsuite, GINE + spline", "flowsuite, GINE + categorical"):
         assert f"| {name} |" in text
 

@@ -19,7 +19,7 @@ def test_contenders_agree():
 def test_rows_of_every_contender(monkeypatch):
     monkeypatch.setattr(bench, "SEARCHES", ((4, 24),))
     monkeypatch.setattr(bench, "PAIRS", (2, 32))
-    first, second = bench.tables(argparse.Namespace(rounds=1, device="cpu"))
+    first, second = map(str, bench.tables(argparse.Namespace(rounds=1, device="cpu")))
     assert first.count("\n| ") == 6 and "| plain torch, B x N x M |" in first and "| 1.0 |" in first
     assert "| full matrices | 28 | 0 |" in second
 

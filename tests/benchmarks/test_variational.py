@@ -13,6 +13,8 @@ pytest.importorskip("normflows")
 pytest.importorskip("zuko")
 
 from benchmarks import variational
+from benchmarks.claims import CLAIMS
+from benchmarks.comparisons import find
 from benchmarks.peers_variational import MAKERS, Fitted
 from flowsuite.core.variational.quadrature import log_normalizer
 
@@ -88,7 +90,12 @@ def test_tables(monkeypatch):
     monkeypatch.setattr(variational, "STEPS", {"planar": ("ours", "normflows")})
     monkeypatch.setattr(variational, "SAMPLES", 100)
     args = argparse.Namespace(device="cpu", rounds=1, seconds=0.06, part=None, no_compile=True)
-    steps, races = variational.tables(args)
+    tables = list(variational.tables(args))
+    claims = [c for c in CLAIMS["variational"]() if c.table == "KL(q||p)" or c.ours[0].startswith("planar")]
+    compiled = [c for c in claims if c.ours[-1] == "ours, compiled"]
+    found = [c for c in claims if find(c, argparse.Namespace(tables=tables, device="cpu"))]
+    assert len(found) == 2 + 4 * 3 and set(claims) == {*found, *compiled}
+    steps, races = map(str, tables)
     assert steps.count("\n| planar, batch") == 4 and "| normflows |" in steps
     rows = [line.split(" | ") for line in races.splitlines() if line.startswith("| U")]
     assert len(rows) == 4 * len(variational.RACERS) and all(math.isfinite(float(row[3])) for row in rows)

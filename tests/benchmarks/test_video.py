@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from benchmarks import video
+from benchmarks.claims import CLAIMS
+from benchmarks.comparisons import find
 from benchmarks.peers_video import PublicVideoFlow
 from flowsuite.video.sampler import draw_noise
 
@@ -40,8 +42,11 @@ def test_reversible_keeps_less(prior):
 
 
 def test_tables_have_a_row_for_every_contender(monkeypatch):
-    monkeypatch.setattr(video, "CONFIGURATIONS", {"cpu": {"tiny": TINY}})
-    monkeypatch.setattr(video, "DEPTHS", (1,))
-    text = "\n".join(video.tables(argparse.Namespace(device="cpu", rounds=1)))
+    monkeypatch.setattr(video, "CONFIGURATIONS", {"cpu": {"4 steps, width 64": TINY}})
+    monkeypatch.setattr(video, "DEPTHS", (2,))
+    tables = list(video.tables(argparse.Namespace(device="cpu", rounds=1)))
+    claims = [c for c in CLAIMS["video"]() if "4 steps" in c.what or "depth 2" in c.what]
+    assert len(claims) == 7 and all(find(claim, argparse.Namespace(tables=tables, device="cpu")) for claim in claims)
+    text = "\n".join(map(str, tables))
     for name in ("ours, clips of 13", "public strategy", "ours, causal prior", "ours, published prior"):
         assert f"| {name} |" in text

@@ -59,7 +59,7 @@ def test_build_says_what_is_missing(tmp_path, capsys):
     assert build(tmp_path, "--layout", "modelnet") == 0
     assert "note: no shapes in test" in capsys.readouterr().err
     write_meshes(tmp_path / "bad/in", ["bed/train/0.off"], "OFF\n0 0 0\n")
-    assert build(tmp_path / "bad", "--layout", "modelnet", "--skip-bad") == 1
+    assert build(tmp_path / "bad", "--layout", "modelnet", "--skip_bad") == 1
     assert "none of the 1 meshes" in capsys.readouterr().err
 
 
@@ -129,8 +129,8 @@ def test_bad_mesh_stops_or_is_counted(tmp_path, capsys):
     write_meshes(tmp_path / "in", ["bed/train/b.off"], "OFF\n1 0 0\n0 0 0\n")
     assert build(tmp_path, "--layout", "modelnet", "--quiet") == 1
     error = capsys.readouterr().err
-    assert "b.off: the mesh has no faces (--skip-bad" in error and error.count("\n") == 1
-    assert build(tmp_path, "--layout", "modelnet", "--quiet", "--skip-bad") == 0
+    assert "b.off: the mesh has no faces (--skip_bad" in error and error.count("\n") == 1
+    assert build(tmp_path, "--layout", "modelnet", "--quiet", "--skip_bad") == 0
     done = capsys.readouterr()
     assert "1 clouds built, 1 were there, 1 bad meshes skipped" in done.out and "skipped: " in done.err
     assert built(tmp_path) == ["bed/train/a.npy", "bed/train/c.npy"]
