@@ -85,6 +85,9 @@ class GaussianHead(nn.Module):
         return as_gaussian(self.maps(h), previous, form)
 
 
+LEAST_MISFIT = 1e-6  # so that there is a gradient where nothing is known to have moved
+
+
 class MotionHead(nn.Module):
     """A mixture whose components are one Gaussian, moved in different ways (`Advection`).
 
@@ -118,6 +121,6 @@ class MotionHead(nn.Module):
         maps, gate = self.maps(h).split([2 * self.channels, self.channels], dim=1)
         each = as_gaussian(self.advection(maps), self.advection(gate.sigmoid() * previous), form)
         misfit = (self.advection(before) - after.unsqueeze(1)).square().mean((2, 3, 4))
-        relative = misfit / misfit.mean(1, keepdim=True).clamp_min(torch.finfo(misfit.dtype).tiny)
+        relative = misfit / (misfit.mean(1, keepdim=True) + LEAST_MISFIT)
         logits = self.weights(self.lift(h, relu=True).mean((2, 3))) - 10 * self.trust * relative
         return Mixture(at_least_float32(logits), each.mean, each.log_std)
