@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from flowsuite.core.nets.conv import EdgeConv2d
 from flowsuite.core.numerics import at_least_float32
+from flowsuite.video.advection import Advection
 from flowsuite.video.predictions import Gaussian, Mixture, soft_clamp
 
 
@@ -81,3 +83,44 @@ class GaussianHead(nn.Module):
 
     def forward(self, h: Tensor, previous: Tensor | None, form: Form) -> Gaussian:
         return as_gaussian(self.maps(h), previous, form)
+
+
+LEAST_MISFIT = 1e-6  # so that there is a gradient where nothing is known to have moved
+
+
+class MotionHead(nn.Module):
+    """A mixture whose components are one Gaussian, moved in different ways (`Advection`).
+
+    What comes next is the last latent, or another one where its gate is closed, as it would be if nothing moved:
+    `c = sigmoid(gate) z_{t-1} + delta`, and every component m carries `c` and log sigma along by its motion. Content
+    is learned once for all motions, and the gate keeps the noise of what stands still from being copied.
+
+    The weights of the motions depend on the mean of features over space, and on what is known to have moved: with the
+    misfit `e_m = |a_m(before) - after|^2`, `logits_m -= 10 trust e_m / mean(e)`. At the top that is the last step of
+    the latent itself, below it the step that the level above makes now.
+
+    Args:
+        features: channels of the input.
+        channels: C of the latent.
+        reach: of the motions, size of their kernels: M = reach^2 components.
+        width: channels of the features that the weights are made of.
+    """
+
+    def __init__(self, features: int, channels: int, reach: int, width: int):
+        super().__init__()
+        self.channels = channels
+        self.advection = Advection(reach)
+        self.maps = EdgeConv2d(features, 3 * channels, 3, "indicator", zero_init=True)
+        self.lift = EdgeConv2d(features, width, 3, "indicator", actnorm=True)
+        self.weights = nn.Linear(width, self.advection.motions)
+        nn.init.zeros_(self.weights.weight)
+        nn.init.zeros_(self.weights.bias)
+        self.trust = nn.Parameter(torch.ones(()))
+
+    def forward(self, h: Tensor, previous: Tensor, form: Form, before: Tensor, after: Tensor) -> Mixture:
+        maps, gate = self.maps(h).split([2 * self.channels, self.channels], dim=1)
+        each = as_gaussian(self.advection(maps), self.advection(gate.sigmoid() * previous), form)
+        misfit = (self.advection(before) - after.unsqueeze(1)).square().mean((2, 3, 4))
+        relative = misfit / (misfit.mean(1, keepdim=True) + LEAST_MISFIT)
+        logits = self.weights(self.lift(h, relu=True).mean((2, 3))) - 10 * self.trust * relative
+        return Mixture(at_least_float32(logits), each.mean, each.log_std)

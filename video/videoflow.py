@@ -55,6 +55,8 @@ class VideoFlow(Flow):
             uniform ground. 0 for none, as published.
         natural_mean: power of sigma^2 on the gradients of the priors' means: 0 for the likelihood's, 1 for natural
             gradients, with which models of few moving pixels learn much faster (`Form`).
+        reach: causal priors of mixtures over motions, squares of so many cells (odd), one number or one a level
+            (`MotionHead`); 0 for none. It takes the place of `mixture` and `skip`.
         prior_channels: of the residual stream of causal temporal nets, at least; twice those of the latent by default.
     """
 
@@ -80,6 +82,7 @@ class VideoFlow(Flow):
         compand: float = 0.0,
         prior_channels: int = 0,
         natural_mean: float = 0.0,
+        reach: int | list[int] = 0,
     ):
         sizes = {"levels": levels, "steps": steps, "width": width, "past": past, "prior_blocks": prior_blocks}
         for name, value in {**sizes, "prior_width": prior_width}.items():
@@ -88,9 +91,9 @@ class VideoFlow(Flow):
         check_frames(video_shape, levels)
         if prior not in PRIORS:
             raise ValueError(f"prior must be one of {', '.join(PRIORS)}, got {prior!r}")
-        components = [mixture] * levels if isinstance(mixture, int) else list(mixture)
-        if len(components) != levels or min(components) < 1:
-            raise ValueError(f"mixture must be a number >= 1, or one for each of the {levels} levels, got {mixture}")
+        mixtures, reaches = per_level("mixture", mixture, levels, 1), per_level("reach", reach, levels, 0)
+        if any(reaches) and prior != "causal":
+            raise ValueError(f"reach needs the causal prior, got prior {prior!r}")
         if log_std_bound is not None and not log_std_bound > 0:
             raise ValueError(f"log_std_bound must be above 0, or None, got {log_std_bound}")
         if not 0 <= natural_mean <= 1:
@@ -106,12 +109,13 @@ class VideoFlow(Flow):
             "form": Form(log_std_bound, natural_mean),
             "recompute": reversible,
         }
-        shared |= {"past": past} if prior == "window" else {"channels": prior_channels}
-        make = WindowPrior if prior == "window" else CausalPrior
-        self.priors = nn.ModuleList(
-            make(shape, top=level == levels - 1, mixture=m, **shared)
-            for level, (shape, m) in enumerate(zip(frames.shapes, components, strict=True))
-        )
+        each = [{"shape": s, "mixture": m} for s, m in zip(frames.shapes, mixtures, strict=True)]
+        if prior == "window":
+            make, shared = WindowPrior, {**shared, "past": past}
+        else:
+            make, shared = CausalPrior, {**shared, "channels": prior_channels}
+            each = [{**own, "reach": r} for own, r in zip(each, reaches, strict=True)]
+        self.priors = nn.ModuleList(make(top=level == levels - 1, **own, **shared) for level, own in enumerate(each))
         self.video_shape, self.prior, self.past = tuple(video_shape), prior, past
         self.dims, self.log_std_bound = frames.dims, log_std_bound
         self.balance = 0.0  # share of balanced assignments in the training of mixtures, set by who trains
@@ -263,6 +267,14 @@ class VideoFlow(Flow):
 
     def forward(self, x: Tensor, context: int | None = None) -> Tensor:
         return self.log_prob(x, context)
+
+
+def per_level(name: str, value: int | list[int], levels: int, least: int) -> list[int]:
+    """One number a level, of one for all or a list, finest first."""
+    found = [value] * levels if isinstance(value, int) else list(value)
+    if len(found) != levels or min(found) < least:
+        raise ValueError(f"{name} must be a number >= {least}, or one for each of the {levels} levels, got {value}")
+    return found
 
 
 def check_frames(video_shape: Sequence[int], levels: int) -> None:

@@ -15,6 +15,7 @@ PRIORS = {
     "window1": {"prior": "window", "past": 1, "prior_blocks": 1},
     "causal": {"prior": "causal"},
     "causal-mixture": {"prior": "causal", "mixture": [1, 3], "compand": 0.33},
+    "causal-motion-mixture": {"prior": "causal", "reach": [5, 3]},
     "window-mixture": {"prior": "window", "past": 2, "mixture": 2},
 }
 every_prior = pytest.mark.parametrize("prior", PRIORS)
