@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from flowsuite.audio.execution import PRECISIONS
 from flowsuite.audio.features.spec import PRESETS, MelSpec, as_spec
 from flowsuite.audio.sources import Source, SourceReader, list_sources, source_of_wave
 from flowsuite.audio.synthesis import CHUNK_SECONDS, Synthesizer
@@ -18,6 +19,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add("--device", help="cpu, cuda, ...; the GPU if there is one")
     add("--seed", type=int, default=0, help="of the noise, which is a function of it and a clip's name (%(default)s)")
     add("--raw_weights", action="store_true", help="take the trained weights even if there are averaged ones")
+    precision = "of the networks; bf16 (on GPUs) leaves waveform and sums in float32 (%(default)s)"
+    add("--precision", choices=PRECISIONS, default="32", help=precision)
+    add("--no_graphs", action="store_true", help="on a GPU: launch kernels one by one instead of by CUDA graphs")
+    add("--compile", action="store_true", help="torch.compile WaveFlow's layers, a minute or so once: for many clips")
     add("--allow", action="append", default=[], metavar="PACKAGE", help="package whose classes the checkpoint may name")
 
 
@@ -48,6 +53,7 @@ def load_synthesizer(args: argparse.Namespace) -> Synthesizer:
     names |= {"chunk": "chunk_seconds", "seed": "seed"}
     given = vars(args)
     settings = {setting: given[option] for option, setting in names.items() if option in given}
+    settings |= {"precision": args.precision, "graphs": not args.no_graphs, "compiled": args.compile}
     return Synthesizer.load(args.ckpt_path, args.device, args.raw_weights, args.allow, **settings)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.audio.conditioning import Mels
+from flowsuite.audio.execution import execution
 from flowsuite.audio.features.mel import MelSpectrogram
 from flowsuite.audio.features.spec import MelSpec, as_spec
 from flowsuite.audio.samples import Spoken, save_spoken, speak
@@ -172,7 +173,16 @@ class VocoderModule(FlowModule):
 
     # Generation
 
-    def generate(self, n, context=None, temperature=1.0, generator=None, source: str | None = None, first: int = 0):
+    def generate(
+        self,
+        n,
+        context=None,
+        temperature=1.0,
+        generator=None,
+        source: str | None = None,
+        first: int = 0,
+        precision: str = "32",
+    ):
         """Waveforms, one for each spectrogram in `context`, or from files.
 
         Args:
@@ -183,12 +193,14 @@ class VocoderModule(FlowModule):
             source: audio files or spectrograms, a file or a folder, which the samples take in turn; then the result is
                 a `Spoken`.
             first: number of the first sample.
+            precision: "32", or "bf16" for the networks alone.
         """
+        how = execution(precision)
         if source is not None:
-            return speak(self, n, source, first, temperature, generator)
+            return speak(self, n, source, first, temperature, generator, precision)
         if context is None:
             raise ValueError("a vocoder speaks from spectrograms: give --from FILE or FOLDER, of audio or of mels")
-        return self.flow.sample(n, context, temperature, generator)
+        return self.flow.sample(n, context, temperature, generator, how=how)
 
     def save_samples(self, samples, out, first):
         if not isinstance(samples, Spoken):
