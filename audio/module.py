@@ -127,7 +127,8 @@ class VocoderModule(FlowModule):
         if hasattr(data, "split_names"):
             seen = set(self.split_names.get("train", [])) & set(data.split_names("test"))
             if seen:
-                self.print(f"note: {len(seen)} test clips were training clips of this model, {min(seen)} among them")
+                were = "clip was a training clip" if len(seen) == 1 else "clips were training clips"
+                self.print(f"note: {len(seen)} test {were} of this model, {min(seen)} among them")
 
     def on_predict_start(self) -> None:
         self.check_data()

@@ -9,19 +9,19 @@ from itertools import product
 
 from torch import Tensor
 
-from flowsuite.audio.features.ordinary import distance, likeness, oddities
+from flowsuite.audio.features.ordinary import SECONDS, distance, likeness, oddities, seconds
 from flowsuite.audio.features.spec import MelSpec
 
 LIKELY, NAMED = 6.0, 1.0  # `distance` under which a toolchain is named as possible; as what it looks like
 AS_LIKELY = 3.0  # further away than the nearest toolchain, others are named too
-UNLIKE_SPEECH = 0.5  # `likeness`
+UNLIKE_SPEECH = 0.2  # `likeness`
 NORMALISED = 4.1  # tools scale to [0, 1], [-1, 1], [-4, 4] or unit variance
 INT16 = 32768
 
 
 def likely_cause(mel: Tensor, spec: MelSpec) -> str:
     """The toolchains under which the mel is like natural speech, and what to do about it; or that there are none."""
-    if likeness(mel) < UNLIKE_SPEECH:
+    if seconds(mel, spec) >= SECONDS and likeness(mel) < UNLIKE_SPEECH:
         return (
             f"neighbouring frames hardly agree (correlation {likeness(mel):.2f}, speech has 0.9): is it a mel at all?"
         )
