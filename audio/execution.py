@@ -31,6 +31,7 @@ class Execution(NamedTuple):
 
 
 DEFAULT = Execution()
+ONCE = Execution(graphs=False)  # where a graph would not be used again
 
 
 def execution(precision: str = "32", graphs: bool = True, compiled: bool = False) -> Execution:

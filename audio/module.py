@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.audio.conditioning import Mels
-from flowsuite.audio.execution import execution
+from flowsuite.audio.execution import ONCE, execution
 from flowsuite.audio.features.mel import MelSpectrogram
 from flowsuite.audio.features.spec import MelSpec, as_spec
 from flowsuite.audio.samples import Spoken, save_spoken, speak
@@ -223,7 +223,7 @@ class VocoderModule(FlowModule):
 
         if self._example is None:
             return None
-        synthesis = self.flow.sample(context=self.mel.from_segment(self._example))[0]
+        synthesis = self.flow.sample(context=self.mel.from_segment(self._example), how=ONCE)[0]
         recording = self._example[0, self.spec.left :][: len(synthesis)]
         self._sounds = {"recording": recording, "synthesis": synthesis[: len(recording)].clamp(-1, 1)}
         return spectrogram_picture(self._sounds, self.spec.sample_rate)

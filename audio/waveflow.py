@@ -113,7 +113,7 @@ class WaveFlow(Vocoder):
 
         def build() -> RowSynthesis:
             flows = [layer for layer in self.transform if isinstance(layer, RowAutoregressive)]
-            samplers = [flow.sampler(how.dtype) for flow in flows]
-            return RowSynthesis(samplers, [flow.order for flow in flows], self.latent_order, how)
+            orders = [order.tolist() for order in (*(flow.order for flow in flows), self.latent_order)]
+            return RowSynthesis([flow.sampler(how.dtype) for flow in flows], orders, how)
 
         return self.cache.get(str(how), self.transform.parameters(), build)

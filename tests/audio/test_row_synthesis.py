@@ -29,7 +29,7 @@ def clips_of(flow, lengths, seed=0):
 
 def of(flow, how=DEFAULT, static=None):
     made = flow.row_synthesis(how)
-    return RowSynthesis(made.samplers, [layer.order for layer in flow.transform[::2]], flow.latent_order, how, static)
+    return RowSynthesis(made.loop.samplers, made.loop.orders, how, static)
 
 
 def test_buckets():
@@ -133,7 +133,7 @@ def test_precisions():
         seen.add((frozenset(low), made.hidden.dtype, made.total.dtype))
         return made
 
-    static.layer = spy
+    static.loop.layer = spy
     x = static(*clips_of(flow, [200]))
     assert x.dtype == torch.float32
     assert seen == {(frozenset({torch.bfloat16}), torch.float32, torch.float32)}
