@@ -99,8 +99,8 @@ class WaveFlow(Vocoder):
         return None if valid is None else valid[:, self.latent_order]
 
     def _generate(self, z, condition, how):
-        """All flows on one packing of the clips under `torch.no_grad`; where autograd records, one by one."""
-        if torch.is_grad_enabled():
+        """All flows on one packing of the clips under `torch.no_grad`; one by one where autograd or a compiler looks."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return super()._generate(z, condition, how)
         device = z.device.type
         if how.dtype is None and torch.is_autocast_enabled(device):

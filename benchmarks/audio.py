@@ -104,7 +104,7 @@ def synthesis(args: argparse.Namespace) -> Iterator[str]:
 
 
 def figures(t: float, audio: float, times: dict[str, float]) -> list[str]:
-    return [f"{t:.3g} s", f"{audio / t:.3g}", f"{t / times['ours, cached']:.2g}"]
+    return [f"{t:.3g} s", f"{audio / t:.3g}", f"{t / times['ours, cached']:.3g}"]
 
 
 def check_alike(contenders: dict[str, Callable[[], Tensor]]) -> None:
