@@ -99,7 +99,7 @@ class WaveFlow(Vocoder):
         return None if valid is None else valid[:, self.latent_order]
 
     def _generate(self, z, condition, how):
-        """All flows on one packing of the clips under `torch.no_grad`; one by one where autograd or a compiler looks."""
+        """All flows on one packing of the clips under `torch.no_grad`; one by one for autograd or a compiler."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return super()._generate(z, condition, how)
         device = z.device.type
