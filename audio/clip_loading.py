@@ -15,6 +15,7 @@ from torch import Tensor
 from flowsuite.audio.clip_files import ClipFile, ClipReader
 from flowsuite.audio.clips import Clips, FileClips, PackedClips, peak_of
 from flowsuite.audio.measurements import Measured, Measurements
+from flowsuite.core.wording import plural
 
 GIB = 1 << 30
 SHOWN = 3  # errors that a warning quotes
@@ -44,13 +45,13 @@ class LoadReport:
         parts = []
         if self.errors:
             shown = "; ".join(self.errors[:SHOWN]) + ("; ..." if len(self.errors) > SHOWN else "")
-            parts.append(f"skipped {len(self.errors)} of {self.total} clips: {shown}")
+            parts.append(f"skipped {len(self.errors)} of {plural(self.total, 'clip')}: {shown}")
         counts = {
             "of several channels made mono": self.mixed,
             "resampled": self.resampled,
             "with samples beyond full scale clipped": self.clipped,
         }
-        parts += [f"{count} of {self.total} clips {what}" for what, count in counts.items() if count]
+        parts += [f"{count} of {plural(self.total, 'clip')} {what}" for what, count in counts.items() if count]
         return "; ".join(parts)
 
 
@@ -107,7 +108,7 @@ def load_clips(
         warnings.warn(f"{label}: {report.notice()}", stacklevel=2)
     if not good:
         raise ValueError(
-            f"{label}: none of {len(files)} clips can be used ({report.errors[0] if errors else 'no files'})"
+            f"{label}: none of {plural(len(files), 'clip')} can be used ({report.errors[0] if errors else 'no files'})"
         )
     names = [file.name for file in good]
     if fits:

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from flowsuite.audio.execution import PRECISIONS
 from flowsuite.audio.features.spec import PRESETS, MelSpec, as_spec
 from flowsuite.audio.sources import Source, SourceReader, list_sources, source_of_wave
 from flowsuite.audio.synthesis import CHUNK_SECONDS, Synthesizer
@@ -16,6 +17,11 @@ from flowsuite.core.training.model_options import add_model_options
 def add_model(parser: argparse.ArgumentParser) -> None:
     seed = "seed of the noise, which is a function of it and a clip's name (%(default)s)"
     add_model_options(parser, "a trained vocoder", seed)
+    add = parser.add_argument
+    precision = "of the networks; bf16 (on GPUs) leaves waveform and sums in float32 (%(default)s)"
+    add("--precision", choices=PRECISIONS, default="32", help=precision)
+    add("--no_graphs", action="store_true", help="on a GPU: launch kernels one by one instead of by CUDA graphs")
+    add("--compile", action="store_true", help="torch.compile WaveFlow's layers, a minute or so once: for many clips")
 
 
 def add_sound(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +51,7 @@ def load_synthesizer(args: argparse.Namespace) -> Synthesizer:
     names |= {"chunk": "chunk_seconds", "seed": "seed"}
     given = vars(args)
     settings = {setting: given[option] for option, setting in names.items() if option in given}
+    settings |= {"precision": args.precision, "graphs": not args.no_graphs, "compiled": args.compile}
     return Synthesizer.load(args.ckpt_path, args.device, args.raw_weights, args.allow, **settings)
 
 

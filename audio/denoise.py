@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowsuite.audio.conditioning import Mels
+from flowsuite.audio.execution import ONCE
 from flowsuite.audio.features.compress import silence
 from flowsuite.audio.features.spec import MelSpec
 from flowsuite.audio.vocoder import Vocoder
@@ -50,7 +51,7 @@ class Denoiser:
         level = silence(self.spec) if kind == "silence" else 0.0
         mels = Mels(torch.full((1, self.spec.n_mels, FRAMES), level, device=anchor.device, dtype=anchor.dtype))
         z = torch.zeros(flow.latent_shape(mels), device=anchor.device, dtype=anchor.dtype)
-        wave = flow.decode(z, mels)
+        wave = flow.decode(z, mels, how=ONCE)
         if kind == "zero-mel":
             reflected = F.pad(wave[:, : self.spec.n_fft], (self.spec.n_fft // 2, 0), "reflect")
             return self.stft(reflected)[0, :, 0].abs()

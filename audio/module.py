@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.audio.conditioning import Mels
+from flowsuite.audio.execution import ONCE, execution
 from flowsuite.audio.features.mel import MelSpectrogram
 from flowsuite.audio.features.spec import MelSpec, as_spec
 from flowsuite.audio.samples import Spoken, save_spoken, speak
@@ -126,7 +127,8 @@ class VocoderModule(FlowModule):
         if hasattr(data, "split_names"):
             seen = set(self.split_names.get("train", [])) & set(data.split_names("test"))
             if seen:
-                self.print(f"note: {len(seen)} test clips were training clips of this model, {min(seen)} among them")
+                were = "clip was a training clip" if len(seen) == 1 else "clips were training clips"
+                self.print(f"note: {len(seen)} test {were} of this model, {min(seen)} among them")
 
     def on_predict_start(self) -> None:
         self.check_data()
@@ -172,7 +174,16 @@ class VocoderModule(FlowModule):
 
     # Generation
 
-    def generate(self, n, context=None, temperature=1.0, generator=None, source: str | None = None, first: int = 0):
+    def generate(
+        self,
+        n,
+        context=None,
+        temperature=1.0,
+        generator=None,
+        source: str | None = None,
+        first: int = 0,
+        precision: str = "32",
+    ):
         """Waveforms, one for each spectrogram in `context`, or from files.
 
         Args:
@@ -183,12 +194,14 @@ class VocoderModule(FlowModule):
             source: audio files or spectrograms, a file or a folder, which the samples take in turn; then the result is
                 a `Spoken`.
             first: number of the first sample.
+            precision: "32", or "bf16" for the networks alone.
         """
+        how = execution(precision)
         if source is not None:
-            return speak(self, n, source, first, temperature, generator)
+            return speak(self, n, source, first, temperature, generator, precision)
         if context is None:
             raise ValueError("a vocoder speaks from spectrograms: give --from FILE or FOLDER, of audio or of mels")
-        return self.flow.sample(n, context, temperature, generator)
+        return self.flow.sample(n, context, temperature, generator, how=how)
 
     def save_samples(self, samples, out, first):
         if not isinstance(samples, Spoken):
@@ -210,7 +223,7 @@ class VocoderModule(FlowModule):
 
         if self._example is None:
             return None
-        synthesis = self.flow.sample(context=self.mel.from_segment(self._example))[0]
+        synthesis = self.flow.sample(context=self.mel.from_segment(self._example), how=ONCE)[0]
         recording = self._example[0, self.spec.left :][: len(synthesis)]
         self._sounds = {"recording": recording, "synthesis": synthesis[: len(recording)].clamp(-1, 1)}
         return spectrogram_picture(self._sounds, self.spec.sample_rate)

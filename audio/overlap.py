@@ -59,7 +59,9 @@ def measure(
 def in_pieces(synthesizer: Synthesizer, source: Source, chunk: int, margin: int, fade: int) -> Tensor:
     mel, noise = source.mel.to(synthesizer.flow.base.anchor), synthesizer.noise(source.name)
     fade = fade if fade <= min(2 * margin, chunk) else 0
-    made = streamed(synthesizer.flow, mel, noise, source.samples, chunk=chunk, margin=margin, fade=fade)
+    made = streamed(
+        synthesizer.flow, mel, noise, source.samples, chunk=chunk, margin=margin, fade=fade, how=synthesizer.how
+    )
     return source.finished(made.cpu())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 
@@ -15,20 +17,29 @@ class PackedColumns:
         valid: bool (B, height, width), or None when every clip has all `width` columns.
         batch, width: of the tensors to pack.
         gap: empty columns between two clips.
+        round_up: of the number of columns to the one to have, with empty ones at the end; None: as many as needed.
     """
 
-    def __init__(self, valid: Tensor | None, batch: int, width: int, gap: int):
+    def __init__(
+        self,
+        valid: Tensor | None,
+        batch: int,
+        width: int,
+        gap: int,
+        round_up: Callable[[int], int] | None = None,
+    ):
         self.batch, self.width = batch, width
         widths = [width] * batch if valid is None else valid.any(1).sum(1).tolist()
         starts = [0]
         for w in widths[:-1]:
             starts.append(starts[-1] + w + gap)
-        self.size = starts[-1] + widths[-1]
+        needed = starts[-1] + widths[-1]
+        self.size = needed if round_up is None else round_up(needed)
         self.spans = [(start, w) for start, w in zip(starts, widths, strict=True)]
-        self.single = batch == 1 and widths[0] == width
+        self.single = batch == 1 and widths[0] == width == self.size
 
     def pack(self, x: Tensor) -> Tensor:
-        """(B, ..., width) -> (..., size), zeros in the gaps."""
+        """(B, ..., width) -> (..., size), zeros in the gaps and behind the last clip."""
         if self.single:
             return x[0]
         packed = x.new_zeros(*x.shape[1:-1], self.size)

@@ -84,8 +84,11 @@ class RowAutoregressive(Transform):
         device = z.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         with autocast_off(z):
-            sampler = self.cache.get(f"sampler {dtype}", self.net.parameters(), lambda: RowSampler(self.net, dtype))
-            return sampler(at_least_float32(z), mel, valid)
+            return self.sampler(dtype)(at_least_float32(z), mel, valid)
+
+    def sampler(self, dtype: torch.dtype | None = None) -> RowSampler:
+        """The present weights ready for synthesis, with a network in `dtype`; None: in that of the weights."""
+        return self.cache.get(f"sampler {dtype}", self.net.parameters(), lambda: RowSampler(self.net, dtype))
 
     def naive_inverse(self, z: Tensor, context: Conditioning) -> tuple[Tensor, Tensor]:
         """The inverse without a cache: for every row the network once more over all rows above. Differentiable."""

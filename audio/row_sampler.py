@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from flowsuite.audio.packed_columns import PackedColumns
 from flowsuite.audio.row_net import RowNet
+
+
+class State(NamedTuple):
+    """Of a row on its way through the layers.
+
+    Attributes:
+        new: what enters the next layer's convolution, (channels, columns); None after the last layer.
+        hidden: the running sum of the residuals, without their biases, (C, columns).
+        total: the running sum of (log s, t), (2, columns).
+    """
+
+    new: Tensor | None
+    hidden: Tensor
+    total: Tensor
+
+
+def gated_layer(
+    state: State,
+    a: Tensor,
+    windows: list[Tensor],
+    taps: list[Tensor],
+    after: Tensor,
+    bias: Tensor | None,
+    mask: Tensor | None,
+) -> State:
+    """One layer for one row: the products of three shifted `windows` with their `taps` and the gate, then `after`.
+
+    `a` (2C, columns) is the conditioner's part, which is overwritten. The sums are in the precision of the waveform
+    whatever that of the products. `bias` belongs to `hidden`; None marks the last layer.
+    """
+    for weight, window in zip(taps, windows, strict=True):
+        a.addmm_(weight, window)
+    first, second = a.sigmoid_().chunk(2)
+    y = after @ (first * second).sub_(second, alpha=0.5)
+    total = state.total + y[-2:]
+    if bias is None:
+        return State(None, state.hidden, total)
+    hidden = state.hidden + y[:-2]
+    new = hidden + bias
+    return State(new if mask is None else new * mask, hidden, total)
 
 
 class RowSampler:
@@ -40,60 +83,84 @@ class RowSampler:
         self.taps = [ring_taps(kernel.to(dtype)) for kernel in kernels]
         self.after = [2 * after.to(dtype) for after in weights.after]
         zero = torch.zeros_like(weights.front[:, 0])
-        self.residual_biases = torch.stack([zero, *weights.residual_biases]).cumsum(0).unsqueeze(-1)
+        biases = torch.stack([zero, *weights.residual_biases]).cumsum(0).unsqueeze(-1)
+        self.residual_biases = list(biases[1:])  # after each layer but the last, with all those before
         self.out_bias = weights.out_bias.unsqueeze(-1)
 
     def __call__(self, z: Tensor, mel: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """`(x, ladj)` of z (B, height, width), mel (B, n_mels, height, width) and the mask (B, height, width)."""
         batch, height, width = z.shape
-        columns = PackedColumns(valid, batch, width, gap=self.dilations[-1][1])
+        columns = PackedColumns(valid, batch, width, gap=self.gap)
         z, mel = columns.pack(z), columns.pack(mel.to(self.dtype))
-        there = columns.pack(valid.to(z.dtype)) if valid is not None else None
-        rings = self._rings(z)
         mask = columns.mask(z)
-        x, log_scales = [z[0]], []
-        for row in range(height - 1):
-            log_s, t = self._step(row, x[-1], mel[:, row + 1], rings, mask)
-            if there is not None:
-                log_s, t = log_s * there[row + 1], t * there[row + 1]
-            elif mask is not None:
-                log_s, t = log_s * mask, t * mask
-            x.append((z[row + 1] - t) * (-log_s).exp())
-            log_scales.append(log_s)
+        there = None if mask is None else mask.expand(height, -1)
+        if valid is not None:
+            there = columns.pack(valid.to(z.dtype))
+        x, log_scales = self.rows(z.unbind(), mel.unbind(1), None if there is None else there.unbind(), mask)
         ladj = -columns.unpack(torch.stack(log_scales)).sum((1, 2))
         return columns.unpack(torch.stack(x)), ladj
 
-    def _rings(self, z: Tensor) -> list[Tensor]:
-        """Per layer (dilation over rows, 3 * channels in, columns with the convolution's padding), all zeros."""
+    @property
+    def gap(self) -> int:
+        """Columns between clips, and at either end, that keep them apart."""
+        return self.dilations[-1][1]
+
+    def rows(
+        self,
+        z: Sequence[Tensor],
+        mel: Sequence[Tensor],
+        there: Sequence[Tensor] | None,
+        mask: Tensor | None,
+        layer: Callable[..., State] = gated_layer,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The rows of x and the log-scales of all but the first; nothing here depends on what the numbers are.
+
+        Args:
+            z: `height` rows (columns,).
+            mel: as many (n_mels, columns), in `dtype`.
+            there: as many (columns,), 1 where a sample is and 0 elsewhere; None for all ones.
+            mask: (columns,), 1 where a clip has a column; None for all ones.
+            layer: `gated_layer`, or a compilation of it.
+        """
+        rings = self._rings(z[0])
+        x, log_scales = [z[0]], []
+        for row in range(len(z) - 1):
+            log_s, t = self._step(row, x[-1], mel[row + 1], rings, mask, layer)
+            if there is not None:
+                log_s, t = log_s * there[row + 1], t * there[row + 1]
+            x.append((z[row + 1] - t) * (-log_s).exp())
+            log_scales.append(log_s)
+        return x, log_scales
+
+    def _rings(self, row: Tensor) -> list[Tensor]:
+        """Per layer (dilation over rows, 3 * channels in, columns with `gap` more on either side), all zeros."""
         inputs = [2] + [self.channels] * (len(self.taps) - 1)
         return [
-            torch.zeros(d, 3 * n, z.shape[1] + 2 * reach, dtype=self.dtype, device=z.device)
-            for n, (d, reach) in zip(inputs, self.dilations, strict=True)
+            torch.zeros(d, 3 * n, len(row) + 2 * self.gap, dtype=self.dtype, device=row.device)
+            for n, (d, _) in zip(inputs, self.dilations, strict=True)
         ]
 
     def _step(
-        self, row: int, x: Tensor, mel: Tensor, rings: list[Tensor], mask: Tensor | None
+        self,
+        row: int,
+        x: Tensor,
+        mel: Tensor,
+        rings: list[Tensor],
+        mask: Tensor | None,
+        layer: Callable[..., State],
     ) -> tuple[Tensor, Tensor]:
         """`(log_s, t)` (columns,) of row `row + 1`, from row `row` and the rings, which it goes into."""
         image = torch.stack((x, torch.ones_like(x) if mask is None else mask))
-        hidden = self.front @ image
+        state = State(image, self.front @ image, self.out_bias)
         pre = torch.addmm(self.condition_bias, self.condition, mel).split(2 * self.channels)
-        total = self.out_bias
-        for layer, (over_rows, reach) in enumerate(self.dilations):
-            ring, turn = rings[layer][row % over_rows], row // over_rows % 3
-            new = image if layer == 0 else hidden + self.residual_biases[layer]
-            size = len(new)
-            slot = ring[turn * size : (turn + 1) * size, reach : reach + len(x)]
-            slot.copy_(new if mask is None else new * mask)
-            a = pre[layer]
-            for tap, weight in enumerate(self.taps[layer][turn]):
-                a.addmm_(weight, ring[:, tap * reach : tap * reach + len(x)])
-            first, second = a.sigmoid_().chunk(2)
-            y = self.after[layer] @ (first * second).sub_(second, alpha=0.5)
-            total = total + y[-2:]
-            if len(y) > 2:
-                hidden += y[:-2]
-        log_s, t = total
+        for index, (over_rows, reach) in enumerate(self.dilations):
+            ring, turn = rings[index][row % over_rows], row // over_rows % 3
+            size, width = len(state.new), len(x)
+            ring[turn * size : (turn + 1) * size, self.gap : self.gap + width].copy_(state.new)
+            windows = [ring[:, self.gap + shift : self.gap + shift + width] for shift in (-reach, 0, reach)]
+            bias = self.residual_biases[index] if index < len(self.residual_biases) else None
+            state = layer(state, pre[index], windows, self.taps[index][turn], self.after[index], bias, mask)
+        log_s, t = state.total
         return self.bounded(log_s), t
 
 

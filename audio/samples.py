@@ -24,7 +24,13 @@ class Spoken(NamedTuple):
 
 
 def speak(
-    module: VocoderModule, n: int, source: str, first: int, temperature: float, generator: torch.Generator | None
+    module: VocoderModule,
+    n: int,
+    source: str,
+    first: int,
+    temperature: float,
+    generator: torch.Generator | None,
+    precision: str = "32",
 ) -> Spoken:
     """Samples `first` to `first + n - 1` from the audio or spectrograms in a file or folder, which they take in turn.
 
@@ -37,7 +43,7 @@ def speak(
     read = SourceReader(module.mel)
     known = {i: read(files[i]) for i in sorted({k % len(files) for k in range(first, first + n)})}
     sources = [known[k % len(files)] for k in range(first, first + n)]
-    synthesizer = Synthesizer(module, temperature, seed)
+    synthesizer = Synthesizer(module, temperature, seed, precision=precision)
     waves = synthesizer([replace(s, name=f"{s.name}/{first + i}") for i, s in enumerate(sources)])
     return Spoken(waves, [s.name for s in sources])
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from flowsuite.audio.clip_files import ClipFile
-from flowsuite.audio.data_base import clip_names
 from flowsuite.audio.features.convert import convert
 from flowsuite.audio.features.mel import MelSpectrogram, normalise_peak
 from flowsuite.audio.features.mel_files import SUFFIXES as MEL_SUFFIXES
@@ -19,6 +18,7 @@ from flowsuite.audio.features.reflect import reflected
 from flowsuite.audio.features.spec import MelSpec
 from flowsuite.audio.wave_files import SUFFIXES as WAVE_SUFFIXES
 from flowsuite.audio.wave_files import read_recording
+from flowsuite.core.wording import plural
 
 KINDS = ("audio", "mels")
 PIECE = 4096  # frames of a spectrogram computed at a time
@@ -122,10 +122,11 @@ class SourceReader:
 
 
 def list_sources(paths: Sequence[str | Path], only: str | None = None, leave_out: Path | None = None) -> list[ClipFile]:
-    """Files, and the audio files and spectrograms below folders, with names that differ.
+    """Files, and the audio files and spectrograms below folders, with names that differ and depend on nothing else.
 
     Args:
-        paths: of files and folders. A file in a folder is named by its path below it, another by its own name.
+        paths: of files and folders. A file in a folder is named by its path below it, another by its own name; without
+            the suffix.
         only: "audio" or "mels" of the folders; None: whichever there are.
         leave_out: a folder below one of them of which nothing is taken, because results go there.
 
@@ -141,9 +142,8 @@ def list_sources(paths: Sequence[str | Path], only: str | None = None, leave_out
     seen: dict[str, Path] = {}
     for file in files:
         if file.name in seen:
-            raise ValueError(
-                f"{seen[file.name]} and {file.path} have the same name: synthesise them one after the other"
-            )
+            both = f"{seen[file.name]} and {file.path}"
+            raise ValueError(f"{both} have the same name, {file.name}: synthesise them one after the other")
         seen[file.name] = file.path
     return files
 
@@ -167,6 +167,6 @@ def in_folder(folder: Path, only: str | None, leave_out: Path | None) -> list[Cl
         wanted = ", ".join(s for kind in KINDS if only in (None, kind) for s in suffixes[kind])
         raise FileNotFoundError(f"{folder} holds no files to synthesise from ({wanted})")
     if len(kinds) > 1:
-        counts = f"{len(found['audio'])} audio files and {len(found['mels'])} spectrograms"
+        counts = f"{plural(len(found['audio']), 'audio file')} and {plural(len(found['mels']), 'spectrogram')}"
         raise ValueError(f"{folder} holds {counts}: say which with --only audio or --only mels")
-    return clip_names(found[kinds[0]], folder)
+    return [ClipFile(path.relative_to(folder).with_suffix("").as_posix(), path) for path in found[kinds[0]]]

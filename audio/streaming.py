@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.audio.conditioning import Mels
+from flowsuite.audio.execution import DEFAULT, Execution
 from flowsuite.audio.row_autoregressive import RowAutoregressive
 from flowsuite.audio.vocoder import Vocoder
 from flowsuite.audio.waveglow import MixedCoupling
@@ -75,7 +76,9 @@ def windows(width: int, chunk: int, margin: int) -> Iterator[Window]:
         yield Window(max(0, first - margin), first, last, min(width, last + margin))
 
 
-def decode_columns(flow: Vocoder, mel: Tensor, noise: Noise, start: int, stop: int, samples: int) -> Tensor:
+def decode_columns(
+    flow: Vocoder, mel: Tensor, noise: Noise, start: int, stop: int, samples: int, how: Execution = DEFAULT
+) -> Tensor:
     """The samples (n,) of columns [start, stop) of a clip of `samples`, as if nothing were around them."""
     first, last = start * flow.height, min(stop * flow.height, samples)
     frames, margin = flow.hop_length, flow.upsample.frame_reach
@@ -83,7 +86,7 @@ def decode_columns(flow: Vocoder, mel: Tensor, noise: Noise, start: int, stop: i
     piece = mel[:, frame : -(-last // frames) + margin].unsqueeze(0)
     condition = flow.condition(Mels(piece), last - first, first - frame * frames)
     z = noise(start, stop).unsqueeze(0).to(condition.mel)
-    return flow.decode_under(z, condition, last - first)[0]
+    return flow.decode_under(z, condition, last - first, how)[0]
 
 
 @torch.no_grad()
@@ -95,6 +98,7 @@ def stream(
     chunk: int = 8192,
     margin: int | None = None,
     fade: int = 0,
+    how: Execution = DEFAULT,
 ) -> Iterator[Tensor]:
     """The waveform of a spectrogram in pieces, each as soon as it is computed.
 
@@ -106,6 +110,7 @@ def stream(
         chunk: columns of a piece.
         margin: columns more on either side of a piece; `reach(flow)` makes the pieces exact; None: `default_margin`.
         fade: columns around a cut in which one piece fades into the next, linearly; at most 2 * margin and chunk.
+        how: see `Vocoder.decode`.
 
     Yields:
         (n,) the next samples.
@@ -121,7 +126,7 @@ def stream(
     width, half = -(-samples // flow.height), fade // 2 * flow.height
     tail = None
     for window in windows(width, chunk, margin):
-        wave = decode_columns(flow, mel, noise, window.start, window.stop, samples)
+        wave = decode_columns(flow, mel, noise, window.start, window.stop, samples, how)
         begin, end = ((column - window.start) * flow.height for column in (window.first, window.last))
         if tail is not None and half:
             wave = faded(tail, wave, begin - half)

@@ -13,6 +13,7 @@ from flowsuite.audio.sources import Source
 from flowsuite.audio.synthesis import Synthesizer
 from flowsuite.core.training.files import check_writable, write_json
 from flowsuite.core.training.model_options import QUIET, Temperatures
+from flowsuite.core.wording import plural
 
 TEMPERATURES = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 PITCH = ("f0_rmse_hz", "f0_rmse_cents", "vuv_error", "vuv_f1", "gpe", "periodicity_rmse")
@@ -31,7 +32,7 @@ def sweep(
     pitch: bool = False,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[float, dict[str, Average]]:
-    """Metrics of copy-synthesis, averaged over clips, for every temperature."""
+    """Metrics of copy-synthesis, averaged over clips, for every temperature; one that is not finite has none."""
     table = {}
     height = synthesizer.flow.height if synthesizer.flow.height >= 3 else None
     before = synthesizer.temperature
@@ -40,24 +41,25 @@ def sweep(
         rows = []
         for source in sources:
             wave = synthesizer([source])[0]
-            rows.append(copy_synthesis_metrics(source.recording, wave, synthesizer.spec, pitch=pitch, height=height))
+            finite = bool(wave.isfinite().all())
+            rows.append(
+                copy_synthesis_metrics(source.recording, wave, synthesizer.spec, pitch=pitch, height=height)
+                if finite
+                else {}
+            )
             advance()
         table[temperature] = average(rows)
     synthesizer.temperature = before
     return table
 
 
-def best_temperature(table: dict[float, dict[str, Average]], metric: str) -> float:
-    """The temperature with the best mean of a metric.
-
-    Raises:
-        ValueError: no clip has that metric.
-    """
-    found = {t: row[metric].mean for t, row in table.items() if metric in row and not math.isnan(row[metric].mean)}
-    if not found:
-        raise ValueError(f"no temperature has a {metric}: expected a metric that was computed, such as mstft")
+def best_temperature(table: dict[float, dict[str, Average]], metric: str) -> float | None:
+    """The temperature with the best mean of a metric, of those at which most clips have it; None if no clip has it."""
+    found = {t: row[metric] for t, row in table.items() if metric in row and not math.isnan(row[metric].mean)}
+    most = max((average.count for average in found.values()), default=0)
+    means = {t: average.mean for t, average in found.items() if average.count == most}
     pick = max if COLUMNS[metric][1] else min
-    return pick(found, key=found.get)
+    return pick(means, key=means.get, default=None)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -98,9 +100,13 @@ def main(argv: list[str] | None = None) -> int:
         table = sweep(synthesizer, sources, temperatures, pitch, lambda: progress.advance(task))
     best = best_temperature(table, args.metric)
     print(format_table({f"T = {t:g}{' (best)' if t == best else ''}": row for t, row in table.items()}))
-    print(f"best by {COLUMNS[args.metric][0]} over {len(sources)} clips: --temperature {best:g}")
+    clips = plural(len(sources), "clip")
+    if best is None:
+        print(f"no best temperature: {COLUMNS[args.metric][0]} is not defined for any of {clips}; try --metric mstft")
+    else:
+        print(f"best by {COLUMNS[args.metric][0]} over {clips}: --temperature {best:g}")
     if args.json:
         rows = [{"temperature": t, **{name: value.mean for name, value in row.items()}} for t, row in table.items()]
         report = {"best": best, "metric": args.metric, "clips": [source.name for source in sources], "rows": rows}
         write_json(args.json, report)
-    return 0
+    return 1 if best is None else 0

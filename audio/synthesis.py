@@ -12,10 +12,12 @@ from torch.nn.utils.rnn import pad_sequence
 from flowsuite.audio.column_noise import ColumnNoise
 from flowsuite.audio.conditioning import Mels
 from flowsuite.audio.denoise import Denoiser
+from flowsuite.audio.execution import execution
 from flowsuite.audio.features.spec import MelSpec
 from flowsuite.audio.module import VocoderModule
 from flowsuite.audio.sources import Source, source_of_mel, source_of_wave
 from flowsuite.audio.streaming import stream
+from flowsuite.audio.waveflow import WaveFlow
 from flowsuite.core.training.checkpoint import load_module
 
 CHUNK_SECONDS = 20.0
@@ -35,6 +37,10 @@ class Synthesizer:
         bias: of the denoiser.
         chunk_seconds: of a piece; 0: everything in one go.
         margin: columns synthesised beyond a piece on either side; None: `default_margin`.
+        precision: "32", or "bf16" for the networks alone: waveform, affine maps and sums over layers stay in float32.
+            On a CPU without instructions for it bfloat16 is far slower.
+        graphs: on a GPU, synthesise WaveFlow by CUDA graphs (`flowsuite.audio.row_synthesis`).
+        compiled: `torch.compile` WaveFlow's layers, once for each of a few widths; for many clips.
 
     Example:
         >>> synthesizer = Synthesizer.load("best.ckpt", temperature=0.9)
@@ -51,6 +57,9 @@ class Synthesizer:
         bias: str = "silence",
         chunk_seconds: float = CHUNK_SECONDS,
         margin: int | None = None,
+        precision: str = "32",
+        graphs: bool = True,
+        compiled: bool = False,
     ):
         if not isinstance(module, VocoderModule):
             raise ValueError(f"expected a model of speech, got a {type(module).__name__}")
@@ -59,6 +68,9 @@ class Synthesizer:
         if not 0 <= chunk_seconds < float("inf") or (margin is not None and margin < 0):
             raise ValueError(f"expected pieces of >= 0 seconds and a margin >= 0, got {chunk_seconds} and {margin}")
         self.module, self.flow, self.spec = module, module.flow, module.spec
+        self.how = execution(precision, graphs, compiled)
+        if compiled and not isinstance(module.flow, WaveFlow):
+            raise ValueError(f"only WaveFlow's layers can be compiled for synthesis, got {type(module.flow).__name__}")
         self.temperature, self.seed, self.strength, self.margin = temperature, seed, denoise, margin
         self.denoiser = Denoiser(self.flow, self.spec, bias) if denoise else None
         self.chunk = round(chunk_seconds * self.spec.sample_rate / self.flow.height)  # columns
@@ -110,7 +122,7 @@ class Synthesizer:
         z = torch.zeros(len(sources), height, max(widths))
         for row, source, width in zip(z, sources, widths, strict=True):
             row[:, :width] = self.noise(source.name)(0, width)
-        waves = self.flow.decode(z.to(anchor), batch_mels(sources, anchor))
+        waves = self.flow.decode(z.to(anchor), batch_mels(sources, anchor), how=self.how)
         if self.denoiser is not None:
             waves = self.denoiser(waves, self.strength)
         waves = waves.cpu()
@@ -120,7 +132,8 @@ class Synthesizer:
         """The wave of one clip in pieces (n,) on the CPU, each as soon as it is made."""
         mel = source.mel.to(self.flow.base.anchor)
         chunk = self.chunk or -(-source.samples // self.flow.height)
-        made: Iterable[Tensor] = stream(self.flow, mel, self.noise(source.name), source.samples, chunk, self.margin)
+        noise = self.noise(source.name)
+        made: Iterable[Tensor] = stream(self.flow, mel, noise, source.samples, chunk, self.margin, how=self.how)
         if self.denoiser is not None:
             made = self.denoiser.stream(made, self.strength)
         skip = source.lead

@@ -13,6 +13,7 @@ from flowsuite.audio.sources import source_of_wave
 from flowsuite.audio.wave_files import write_wave
 from flowsuite.core.training.files import make_folder
 from flowsuite.core.training.seeding import global_seed
+from flowsuite.core.wording import plural
 
 if TYPE_CHECKING:
     from flowsuite.audio.module import VocoderModule
@@ -41,7 +42,7 @@ def copy_synthesis_report(module: VocoderModule, data: Any, folder: Path) -> dic
         found.add(source, synthesis)
         for kind, wave in {"recording": recording, "synthesis": synthesis}.items():
             write_wave(waves / f"{name.replace('/', '_')}.{kind}.wav", wave, module.spec.sample_rate)
-    module.print(f"copy-synthesis of {len(found)} test clips at temperature {module.test_temperature:g}")
+    module.print(f"copy-synthesis of {plural(len(found), 'test clip')} at temperature {module.test_temperature:g}")
     module.print(found.table())
     path = found.save(folder / REPORT, names=[clips.names[i] for i in chosen], temperature=module.test_temperature)
     module.print(f"waves: {waves}, figures: {path}")

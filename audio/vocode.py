@@ -12,9 +12,10 @@ from flowsuite.audio.command_model import add_model, add_sound, load_synthesizer
 from flowsuite.audio.comparison import Comparison
 from flowsuite.audio.sources import KINDS, Source, SourceReader, list_sources
 from flowsuite.audio.synthesis import Synthesizer
-from flowsuite.audio.vocode_files import ON_ERROR, Bulk, Job, plan, plural
+from flowsuite.audio.vocode_files import ON_ERROR, Bulk, Job, plan
 from flowsuite.core.training.files import check_writable
 from flowsuite.core.training.model_options import QUIET
+from flowsuite.core.wording import plural
 
 EXAMPLES = """\
 examples:

@@ -16,6 +16,7 @@ from flowsuite.audio.sources import Source
 from flowsuite.audio.synthesis import Synthesizer
 from flowsuite.audio.wave_files import SUFFIXES
 from flowsuite.audio.wave_writer import Written, write_pieces
+from flowsuite.core.wording import plural
 
 POOL = 8  # batches' worth of clips that are read before they are grouped by length
 ON_ERROR = ("stop", "skip")
@@ -65,10 +66,6 @@ class Tally:
         if self.failures:
             parts.append(f"{plural(len(self.failures), 'file')} failed")
         return "; ".join(parts)
-
-
-def plural(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def plan(files: Sequence[ClipFile], out: Path, overwrite: bool = False) -> tuple[list[Job], int]:

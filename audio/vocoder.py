@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsuite.audio.conditioning import Conditioning, Mels, as_mels
+from flowsuite.audio.execution import DEFAULT, Execution
 from flowsuite.audio.squeeze import cut_behind, sample_mask, squeeze, unsqueeze
 from flowsuite.core.distributions import StandardNormal
 from flowsuite.core.flow import Flow
@@ -90,7 +91,9 @@ class Vocoder(Flow):
         """The latent (B, height, width), 0 where no sample is."""
         return self._encode(x, context)[0]
 
-    def decode(self, z: Tensor, context: Tensor | Mels | None = None, trim: int = 0) -> Tensor:
+    def decode(
+        self, z: Tensor, context: Tensor | Mels | None = None, trim: int = 0, how: Execution = DEFAULT
+    ) -> Tensor:
         """Waveforms (B, n) of latents (B, height, width); n is the longest of the lengths, or the spectrogram's length.
 
         Under `torch.no_grad`, unless gradients are wanted: WaveFlow's fast synthesis has none.
@@ -99,12 +102,13 @@ class Vocoder(Flow):
             z: standard latents; those behind the end of a clip are ignored.
             context: the spectrograms; with lengths, clips are cut there and zero-padded.
             trim: samples dropped from the end of the upsampled spectrogram, 768 in public WaveGlow and WaveFlow code.
+            how: precision of the networks, and what may make WaveFlow faster.
         """
         mels = as_mels(context, type(self).__name__)
         n = self._decoded_samples(mels, trim)
-        return self.decode_under(z, self.condition(mels, n), n)
+        return self.decode_under(z, self.condition(mels, n), n, how)
 
-    def decode_under(self, z: Tensor, condition: Conditioning, n: int) -> Tensor:
+    def decode_under(self, z: Tensor, condition: Conditioning, n: int, how: Execution = DEFAULT) -> Tensor:
         """Waveforms (B, n) of latents (B, height, width) under a `condition` of that width."""
         expected = (len(condition.mel), *condition.mel.shape[2:])
         if tuple(z.shape) != expected:
@@ -112,7 +116,12 @@ class Vocoder(Flow):
         z = at_least_float32(z)
         valid = self._in_latent_order(condition.valid)
         z = z if valid is None else z.masked_fill(~valid, 0.0)
-        return unsqueeze(self.transform.generate(z, condition))[:, :n] / self.standardize.gain
+        return unsqueeze(self._generate(z, condition, how))[:, :n] / self.standardize.gain
+
+    def _generate(self, z: Tensor, condition: Conditioning, how: Execution) -> Tensor:
+        """The squeezed waveform (B, height, width) of latents that are 0 where no sample is."""
+        with how.networks(z):
+            return self.transform.generate(z, condition)
 
     @torch.no_grad()
     def sample(
@@ -122,6 +131,7 @@ class Vocoder(Flow):
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
         trim: int = 0,
+        how: Execution = DEFAULT,
     ) -> Tensor:
         """Waveforms (B, samples) of the spectrograms in `context`, one for each; `n` may repeat their number."""
         mels = as_mels(context, type(self).__name__)
@@ -132,7 +142,7 @@ class Vocoder(Flow):
         shape = self.latent_shape(mels, trim)
         anchor = self.base.anchor
         z = torch.randn(shape, generator=generator, device=anchor.device, dtype=anchor.dtype)
-        return self.decode(temperature * z, mels, trim)
+        return self.decode(temperature * z, mels, trim, how)
 
     def latent_shape(self, context: Tensor | Mels, trim: int = 0) -> tuple[int, int, int]:
         """(B, height, width) of the latent that stands for these spectrograms."""

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from flowsuite.audio.execution import Execution
 from flowsuite.audio.row_autoregressive import RowAutoregressive
 from flowsuite.audio.row_net import RowNet, height_dilations
+from flowsuite.audio.row_synthesis import RowSynthesis
 from flowsuite.audio.upsample import MelUpsampler, hop_factors
 from flowsuite.audio.vocoder import Standardize, Vocoder
+from flowsuite.core.cache import ParameterCache
 from flowsuite.core.layers.permute import Permutation
+from flowsuite.core.numerics import autocast_off
 from flowsuite.core.transform import Compose
 
 PERMUTATIONS = ("bipartite", "reverse")
@@ -89,6 +93,27 @@ class WaveFlow(Vocoder):
         standardize = Standardize(gain, mel_mean, mel_std)
         super().__init__(Compose(layers), upsample, height, n_mels, standardize=standardize)
         self.register_buffer("latent_order", order, persistent=False)
+        self.cache = ParameterCache()
 
     def _in_latent_order(self, valid):
         return None if valid is None else valid[:, self.latent_order]
+
+    def _generate(self, z, condition, how):
+        """All flows on one packing of the clips under `torch.no_grad`; one by one for autograd or a compiler."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return super()._generate(z, condition, how)
+        device = z.device.type
+        if how.dtype is None and torch.is_autocast_enabled(device):
+            how = how._replace(dtype=torch.get_autocast_dtype(device))
+        with autocast_off(z):
+            return self.row_synthesis(how)(z, condition)
+
+    def row_synthesis(self, how: Execution) -> RowSynthesis:
+        """The present weights ready for synthesis."""
+
+        def build() -> RowSynthesis:
+            flows = [layer for layer in self.transform if isinstance(layer, RowAutoregressive)]
+            orders = [order.tolist() for order in (*(flow.order for flow in flows), self.latent_order)]
+            return RowSynthesis([flow.sampler(how.dtype) for flow in flows], orders, how)
+
+        return self.cache.get(str(how), self.transform.parameters(), build)

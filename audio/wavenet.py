@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from flowsuite.audio.conditioning import Conditioning
 from flowsuite.audio.gate import gate
 from flowsuite.audio.normed_conv import NormedConv1d
+from flowsuite.core.numerics import at_least_float32
 
 
 class WaveNet(nn.Module):
@@ -57,7 +58,7 @@ class WaveNet(nn.Module):
         total: Tensor | float = 0.0
         for layer, (conv, skip) in enumerate(zip(self.convs, self.skips, strict=True)):
             g = gate(conv(hidden) + conditions[layer])
-            total = total + skip(g)
+            total = total + at_least_float32(skip(g))
             if layer < len(self.residuals):
                 hidden = self._masked(hidden + self.residuals[layer](g), mask)
         return self._masked(self.out(total), mask)

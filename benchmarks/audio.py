@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers_audio import PublicWaveFlow
-from benchmarks.table import Column, Table
+from benchmarks.roofline_audio import Roofline
+from benchmarks.table import Cell, Column, Table
 from benchmarks.timing import medians, synchronize
+from flowsuite.audio.execution import Execution
 from flowsuite.audio.row_autoregressive import RowAutoregressive
 from flowsuite.audio.vocoder import Vocoder
 from flowsuite.audio.waveflow import WaveFlow
@@ -22,6 +24,7 @@ from flowsuite.audio.waveglow import WaveGlow
 RATE, HOP, CROP = 22050, 256, 16000
 CONFIGURATIONS = {"h=16 C=64": (16, 64), "h=8 C=64": (8, 64), "h=16 C=128": (16, 128)}
 SECONDS = (1, 10)
+BATCH = 8  # clips of the longer kind, on a GPU
 GLOW = 256  # channels of the WaveGlow
 PUBLISHED = "h=16 C=64"  # the configuration of the aims, timed against every strategy
 
@@ -39,15 +42,19 @@ def mels(seconds: float, device: str, batch: int = 1) -> Tensor:
     return torch.randn(batch, 80, math.ceil(seconds * RATE / HOP), device=device)
 
 
-def flops_per_sample(height: int, channels: int, layers: int = 8, flows: int = 8) -> float:
-    """Of the published network as it is written down (sheet: 40 C^2 + 320 C per layer and row)."""
-    return (height - 1) / height * flows * layers * (40 * channels**2 + 320 * channels)
-
-
-def product_rate(device: str) -> float:
-    """FLOP/s of a large float32 matrix product here."""
-    a, b = torch.randn(512, 1024, device=device), torch.randn(1024, 4096, device=device)
-    return 2 * 512 * 1024 * 4096 / (medians({"product": lambda: a @ b}, rounds=7)["product"] / 1e3)
+def synthesis_paths(device: str, compiled: bool) -> dict[str, Execution]:
+    """Our ways to synthesise, the plain one first. bfloat16 is for GPUs: without instructions for it, as on the CPU of
+    `results/audio_cpu.md`, it takes fifteen times as long."""
+    plain = {"ours, cached": Execution(graphs=False)}
+    if device == "cpu":
+        return plain
+    low = torch.bfloat16
+    paths = plain | {
+        "ours, graphs": Execution(),
+        "ours, bf16": Execution(low, graphs=False),
+        "ours, bf16, graphs": Execution(low),
+    }
+    return paths | ({"ours, bf16, graphs, compiled": Execution(low, compiled=True)} if compiled else {})
 
 
 def naive_decode(flow: WaveFlow, z: Tensor, mel: Tensor) -> Tensor:
@@ -60,37 +67,75 @@ def naive_decode(flow: WaveFlow, z: Tensor, mel: Tensor) -> Tensor:
 
 def synthesis(args: argparse.Namespace) -> Iterator[Table]:
     """Real-time factors, per configuration."""
-    rate, rows = product_rate(args.device), []
+    machine, rows = Roofline(args.device), []
     for name, (height, channels) in CONFIGURATIONS.items():
         flow = randomized(WaveFlow(height, channels), args.device)
-        for seconds in SECONDS:
-            mel = mels(seconds, args.device)
+        for batch, seconds in clips_of(args.device):
+            mel = mels(seconds, args.device, batch)
             z = torch.randn(flow.latent_shape(mel), device=args.device)
-            contenders: dict[str, Callable[[], object]] = {"ours, cached": lambda f=flow, z=z, m=mel: f.decode(z, m)}
-            if name == PUBLISHED and seconds == SECONDS[0]:
+            paths = synthesis_paths(args.device, not args.no_compile)
+            contenders: dict[str, Callable[[], Tensor]] = {
+                who: lambda f=flow, z=z, m=mel, how=how: f.decode(z, m, how=how) for who, how in paths.items()
+            }
+            check_alike(contenders)
+            first = (batch, seconds) == (1, SECONDS[0])
+            if name == PUBLISHED and first:
                 contenders |= peers(flow, z, mel)
-            times = timed(contenders, args.rounds if seconds == SECONDS[0] else min(args.rounds, 3))
-            audio = HOP * mel.shape[2] / RATE
-            limit = rate / (flops_per_sample(height, channels) * RATE)
-            base = times["ours, cached"]
-            rows += [[name, f"{seconds} s", who, t, audio / t, t / base, limit] for who, t in times.items()]
+            times = timed(contenders, args.rounds if first else min(args.rounds, 3))
+            audio = batch * HOP * mel.shape[2] / RATE
+            rows += [
+                [
+                    name,
+                    clip(batch, seconds),
+                    who,
+                    *figures(t, audio, times),
+                    *machine.limits(height, channels, "bf16" in who),
+                ]
+                for who, t in times.items()
+            ]
     glow = randomized(WaveGlow(channels=GLOW), args.device)
     mel = mels(SECONDS[0], args.device)
     z = torch.randn(glow.latent_shape(mel), device=args.device)
     t = timed({"WaveGlow": lambda: glow.decode(z, mel)}, args.rounds)["WaveGlow"]
-    audio = HOP * mel.shape[2] / RATE
-    rows.append([f"h=8 C={GLOW}", f"{SECONDS[0]} s", "WaveGlow, ours", t, audio / t, None, None])
+    rows.append([f"h=8 C={GLOW}", clip(1, SECONDS[0]), "WaveGlow, ours", t, HOP * mel.shape[2] / RATE / t, *[None] * 3])
     columns = [
-        *map(Column, ("configuration", "clip", "who")),
-        Column("time", "s", ".2f"),
-        Column("speed", "x real time", ".3f"),
-        Column("times ours", "", ".1f"),
-        Column("compute limit", "x real time", ".2f"),
+        *map(Column, ("configuration", "clips", "who")),
+        Column("time", "s", ".3g"),
+        Column("speed", "x real time", ".3g"),
+        Column("times ours, cached", "", ".2g"),
+        Column("compute limit", "x real time", ".3g"),
+        Column("memory limit", "x real time", ".3g"),
     ]
-    yield Table(f"Synthesis, batch 1 (matrix products here: {rate / 1e9:.0f} GFLOP/s)", columns, rows)
+    yield Table(f"Synthesis ({machine})", columns, rows)
 
 
-def peers(flow: WaveFlow, z: Tensor, mel: Tensor) -> dict[str, Callable[[], object]]:
+def figures(t: float, audio: float, times: dict[str, float]) -> list[Cell]:
+    return [t, audio / t, t / times["ours, cached"]]
+
+
+def check_alike(contenders: dict[str, Callable[[], Tensor]]) -> None:
+    """That our ways to synthesise give the same waveform, up to their precision."""
+    others = {who: run for who, run in contenders.items() if who != "ours, cached"}
+    if not others:
+        return
+    with torch.no_grad():
+        plain = contenders["ours, cached"]()
+        for who, run in others.items():
+            error = float((run() - plain).norm() / plain.norm())
+            if not error < 0.05:
+                raise ValueError(f"{who} is off by {error:.3g} of the norm of the waveform")
+
+
+def clips_of(device: str) -> list[tuple[int, float]]:
+    """(batch, seconds) of what is synthesised; a batch only where there is a device to fill."""
+    return [(1, seconds) for seconds in SECONDS] + ([(BATCH, SECONDS[-1])] if device != "cpu" else [])
+
+
+def clip(batch: int, seconds: float) -> str:
+    return f"{seconds} s" if batch == 1 else f"{batch} x {seconds} s"
+
+
+def peers(flow: WaveFlow, z: Tensor, mel: Tensor) -> dict[str, Callable[[], Tensor]]:
     """The other ways to invert the same flow, checked to give the same waveform."""
     bare, normed = PublicWaveFlow(flow).remove_weight_norm(), PublicWaveFlow(flow)
     contenders = {

@@ -41,6 +41,21 @@ def make_folder(path: str | os.PathLike) -> Path:
     return Path(path)
 
 
+@contextlib.contextmanager
+def output_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """The folder `path`, made if it is not there; if the block fails, what was made for it and is empty goes again."""
+    path = Path(path)
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    make_folder(path)
+    try:
+        yield path
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first that is not empty
+            for folder in made:
+                folder.rmdir()
+        raise
+
+
 def ensure_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)

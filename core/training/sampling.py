@@ -16,11 +16,12 @@ import torch
 from flowsuite.core.training.checkpoint import load_module
 from flowsuite.core.training.cli import has_module, import_alone
 from flowsuite.core.training.contexts import context_for, read_context, rows_in_turn
-from flowsuite.core.training.files import make_folder
+from flowsuite.core.training.files import output_folder
 from flowsuite.core.training.model_options import add_model_options
 from flowsuite.core.training.module import FlowModule
 from flowsuite.core.training.recipes import rooms
 from flowsuite.core.training.seeding import fold_seed
+from flowsuite.core.wording import plural
 
 HELP = "Generate from a checkpoint: samples are written to a folder in the format of the model's domain."
 EXAMPLE = """examples:
@@ -201,13 +202,12 @@ def main(argv: list[str]) -> int:
         module = load_module(options.ckpt_path, "cpu", allow=options.allow)
         check_model(module, options)
         steps = run_parallel(options)
-    make_folder(options.out)
-    with Progress() as progress:
+    with output_folder(options.out), Progress() as progress:
         task = progress.add_task("sampling", total=options.num)
         for n in steps:
             progress.advance(task, n)
     said = module.finish_samples(options.out, range(0, options.num, options.batch_size), **chosen(module, options)[1])
     if said:
         print(said)
-    print(f"{options.num} samples in {options.out} ({time.perf_counter() - begin:.1f} s)")
+    print(f"{plural(options.num, 'sample')} in {options.out} ({time.perf_counter() - begin:.1f} s)")
     return 0

@@ -71,7 +71,7 @@ def test_what_cannot_be_sought_is_decoded_whole(tmp_path):
 def test_stereo_of_24_bits(tmp_path):
     data = np.stack((samples(0), samples(1)), axis=1).astype(np.int32) << 16
     file = ClipFile("a", write(tmp_path / "a.wav", data, subtype="PCM_24"))
-    with pytest.warns(UserWarning, match="1 of 1 clips of several channels made mono"):
+    with pytest.warns(UserWarning, match="1 of 1 clip of several channels made mono"):
         held, _ = load_clips([file], ClipReader(22050))
     with pytest.warns(UserWarning, match="mono"):
         read, _ = load_clips([file], ClipReader(22050), in_memory=0)
@@ -107,7 +107,7 @@ def test_the_first_bad_file_stops(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"c4\.wav not found"):
         load_clips(bad_files(tmp_path)[4:], ClipReader(22050))
     with (
-        pytest.raises(ValueError, match=r"val: none of 1 clips can be used \(.*c1\.wav is not"),
+        pytest.raises(ValueError, match=r"val: none of 1 clip can be used \(.*c1\.wav is not"),
         pytest.warns(UserWarning, match="skipped 1 of 1"),
     ):
         load_clips(bad_files(tmp_path)[1:2], ClipReader(22050), "skip", label="val")

@@ -47,6 +47,27 @@ def test_a_vocoder_needs_something_to_say(sample, tmp_path):
     for options, said in (((), "give --from FILE or FOLDER"), (("--from", tmp_path / "no"), "no not found")):
         error = sample(*options, "--num", 2, code=1).err
         assert said in error and error.strip().count("\n") <= 1
+        assert not (tmp_path / "out").exists()
+
+
+def test_folders_of_a_failed_run_go_unless_there_is_something_in_them(sample, tmp_path):
+    (tmp_path / "in" / "2.wav").touch()
+    sample("--from", tmp_path / "in", "--num", 3, out="new/deep", code=1)
+    assert not (tmp_path / "new").exists()
+    sample("--from", tmp_path / "in", "--num", 3, "--batch_size", 2, out="new/deep", code=1)
+    assert len(list((tmp_path / "new/deep").iterdir())) == 2
+    (tmp_path / "mine").mkdir()
+    sample("--from", tmp_path / "in", "--num", 3, out="mine", code=1)
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_bfloat16(sample, tmp_path):
+    sample("--from", tmp_path / "in", "--num", 1)
+    sample("--from", tmp_path / "in", "--num", 1, "--precision", "bf16", out="low")
+    exact, low = (read_wave(tmp_path / out / "000000_0.wav", 8000) for out in ("out", "low"))
+    assert 0 < (exact - low).abs().max() < 0.05
+    error = sample("--from", tmp_path / "in", "--precision", "half", out="no", code=1).err
+    assert "must be one of 32, bf16, got 'half'" in error and not (tmp_path / "no").exists()
 
 
 def test_generate_from_a_context():

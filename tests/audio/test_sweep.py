@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+import torch
 
 from flowsuite.audio.metrics.table import Average, copy_synthesis_metrics
 from flowsuite.audio.sources import source_of_wave
@@ -32,8 +33,10 @@ def test_the_best_is_the_least_or_the_largest():
         t: {"mstft": Average(m, 1), "pesq_wb": Average(m, 1)} for t, m in ((0.6, 2.0), (0.8, 1.0), (1.0, math.nan))
     }
     assert best_temperature(table, "mstft") == 0.8 and best_temperature(table, "pesq_wb") == 0.6
-    with pytest.raises(ValueError, match="no temperature has a gpe"):
-        best_temperature(table, "gpe")
+    assert best_temperature(table, "gpe") is None
+    table[0.6]["pesq_wb"] = Average(2.0, 1)
+    table[0.8]["pesq_wb"] = table[1.0]["pesq_wb"] = Average(1.0, 2)
+    assert best_temperature(table, "pesq_wb") == 0.8  # a mean over fewer clips is no match
 
 
 @pytest.fixture
@@ -54,10 +57,39 @@ def test_command_on_a_folder(argv, tmp_path, capsys):
     assert f"best by M-STFT over 2 clips: --temperature {best:g}" in said
 
 
+def test_the_table_stays_where_a_metric_is_not_defined(argv, tmp_path, capsys):
+    """Nothing is voiced in silence: no F0 to compare."""
+    write_wave(tmp_path / "in.wav", torch.zeros(3000), 8000)
+    options = ["--data", str(tmp_path / "in.wav"), "--metric", "gpe", "--temperatures", "0.5,1.0"]
+    assert flowsuite([*argv, *options, "--json", str(tmp_path / "t.json")]) == 1
+    said = capsys.readouterr().out
+    assert "| T = 0.5" in said and "| T = 1 " in said and "(best)" not in said
+    assert "no best temperature: GPE is not defined for any of 1 clip;" in said
+    report = json.loads((tmp_path / "t.json").read_text())
+    assert report["best"] is None and [row["gpe"] for row in report["rows"]] == [None, None]
+    assert all(row["logmel_l1"] > 0 for row in report["rows"])
+
+
+def test_a_synthesis_that_is_not_finite_has_no_metrics(monkeypatch):
+    module = small_module()
+    sources = [source_of_wave(name, voice(2000), module.mel) for name in "ab"]
+    synthesizer = Synthesizer(module)
+    batch = synthesizer.batch
+    broken = [torch.full((2000,), math.inf)]
+    bad = {("a", 1.0), ("a", 2.0), ("b", 2.0)}
+    monkeypatch.setattr(
+        synthesizer, "batch", lambda s: broken if s and (s[0].name, synthesizer.temperature) in bad else batch(s)
+    )
+    table = sweep(synthesizer, sources, [0.5, 1.0, 2.0])
+    assert [table[t]["mstft"].count for t in (0.5, 1.0)] == [2, 1] and table[2.0] == {}
+    assert best_temperature(table, "mstft") == 0.5
+
+
 def test_command_on_a_data_module(argv, capsys):
     options = ["--data", "SpeechLike", "--data_args", '{"spec": "A0-8k", "val": 2, "train": 1, "test": 1}']
     assert flowsuite([*argv, *options, "--clips", "1", "--temperatures", "0.5"]) == 0
-    assert "T = 0.5 (best)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "T = 0.5 (best)" in said and "over 1 clip: " in said
     assert flowsuite([*argv, "--data", "SpeechLike"]) == 1
     assert "SpeechLike is at 22050 Hz, the model at 8000" in capsys.readouterr().err
 

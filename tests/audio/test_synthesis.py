@@ -74,6 +74,25 @@ def test_three_lines_of_python(tmp_path):
     torch.testing.assert_close(spoken[:1900], copied[:1900], atol=1e-3, rtol=0)
 
 
+def test_bfloat16_networks(module):
+    """Near the float32 synthesis, in a batch as alone and in pieces; the waves are float32."""
+    low = Synthesizer(module, precision="bf16")
+    sources = sources_of(module, [3001, 700])
+    exact = Synthesizer(module)(sources)
+    for wave, other in zip(exact, low(sources), strict=True):
+        assert other.dtype == torch.float32 and not torch.equal(other, wave)
+        assert (other - wave).norm() < 0.02 * wave.norm()
+    pieces = Synthesizer(module, precision="bf16", chunk_seconds=0.05, margin=reach(module.flow))([sources[0]])[0]
+    assert (pieces - exact[0]).norm() < 0.02 * exact[0].norm()
+
+
+def test_how_it_is_computed_is_checked(module):
+    with pytest.raises(ValueError, match="precision of a synthesis must be one of 32, bf16, got '16'"):
+        Synthesizer(module, precision="16")
+    with pytest.raises(ValueError, match="only WaveFlow's layers can be compiled for synthesis, got WaveGlow"):
+        Synthesizer(small_module(**KINDS["waveglow"]), compiled=True)
+
+
 def test_double_precision(module):
     synthesizer = Synthesizer(small_module().double())
     assert synthesizer.copy(voice(300)).shape == (300,)

@@ -1,5 +1,7 @@
 """`flowsuite vocode`: files to speech, alone and in bulk."""
 
+import functools
+
 import numpy as np
 import pytest
 import soundfile
@@ -63,6 +65,21 @@ def test_a_file(vocode, checkpoint, tmp_path):
     wanted = Synthesizer.load(checkpoint, "cpu", temperature=0.5).copy(read_wave(tmp_path / "a.wav"), "a")
     assert (read_wave(tmp_path / "copy.wav") - wanted.clamp(-1, 32767 / 32768)).abs().max() <= 0.51 / 32768
     assert (tmp_path / "copy.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_precision_graphs_and_compilation(vocode, checkpoint, tmp_path, monkeypatch):
+    """On a CPU there are no graphs to leave out; compiled is the same up to rounding."""
+    write_wave(tmp_path / "a.wav", voice(2000), 8000)
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    runs = {"plain": [], "plainer": ["--no_graphs"], "compiled": ["--compile"], "low": ["--precision", "bf16"]}
+    for name, options in runs.items():
+        vocode(tmp_path / "a.wav", *options, out=f"{name}.wav")
+    waves = {name: read_wave(tmp_path / f"{name}.wav") for name in runs}
+    assert torch.equal(waves["plain"], waves["plainer"])
+    assert (waves["plain"] - waves["compiled"]).abs().max() <= 1.01 / 32768
+    assert 1.01 / 32768 < (waves["plain"] - waves["low"]).abs().max() < 0.05
+    with pytest.raises(SystemExit):
+        vocode(tmp_path / "a.wav", "--precision", "fp8")
 
 
 def test_a_folder_in_any_batches_and_again(vocode, folder, tmp_path):

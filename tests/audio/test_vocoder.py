@@ -238,6 +238,16 @@ def test_compiles_without_breaks(make, n):
     compare_compiled(make, n, "eager", backward=False)
 
 
+@torch.no_grad()
+def test_synthesis_compiles_without_breaks():
+    flow = waveflow(n_flows=1)
+    mel = clips(1, 48, 3)[1]
+    z = torch.randn(flow.latent_shape(mel)).double()
+    torch._dynamo.reset()
+    compiled = torch.compile(flow.decode, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(z, mel), flow.decode(z, mel), rtol=0, atol=1e-12)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [waveflow, waveglow])
 def test_compiled_to_machine_code(make):

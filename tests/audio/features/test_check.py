@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 
-from flowsuite.audio.features.check import check_mel, diagnose, statistics
+from flowsuite.audio.features.check import check_mel, diagnose
 from flowsuite.audio.features.harmonics import band_centres
 from flowsuite.audio.features.level import level
 from flowsuite.audio.features.mel import MelSpectrogram
+from flowsuite.audio.features.ordinary import statistics
 from flowsuite.audio.features.spec import A0, PRESETS
 from tests.audio.speech import digits, lj_clips
 
@@ -88,8 +91,65 @@ def test_other_troubles_are_named():
     broken[3, 7] = -torch.inf
     assert "without a clamp" in diagnose(broken, A0)
     assert "divide the wave by 32768" in diagnose(mel_of(wave * 32768), A0)
-    assert "normalised" in diagnose((mel - mel.mean()) / mel.std(), A0)
+    assert "it has mean 0 and standard deviation 1" in diagnose((mel - mel.mean()) / mel.std(), A0)
     assert "no known toolchain" in diagnose(mel * 100, A0)
+
+
+def in_decibels(mel):
+    return 20 * mel / math.log(10)
+
+
+def normalised(mel):
+    return (mel - mel.mean(1, True)) / mel.std(1, keepdim=True)
+
+
+def stretched(mel):
+    return (mel - mel.min()) / (mel.max() - mel.min())
+
+
+FOREIGN = {  # no spec of ours: nothing may be said to be what it looks like
+    "unit variance per band": (
+        lambda mel: (mel - mel.mean(1, True)) / mel.std(1, keepdim=True),
+        "every band has mean 0",
+    ),
+    "its own extremes": (
+        lambda mel: (mel - mel.min()) / (mel.max() - mel.min()),
+        "least and largest values are 0 and 1",
+    ),
+    "-4 .. 4": (lambda mel: (8 * (in_decibels(mel) + 80) / 100 - 4).clamp(-4, 4), "clipped to -4 .. 4"),
+    "own maximum": (lambda mel: (in_decibels(mel) - in_decibels(mel).max()).clamp(min=-80), "below its own maximum"),
+    "noise": (torch.randn_like, "neighbouring frames hardly agree .correlation -?0.0"),
+    "log1p": (lambda mel: mel.exp().log1p(), "normalised, or no logarithm"),
+    "linear": (torch.exp, "normalised, or no logarithm|no known"),
+    "binary logarithm": (lambda mel: mel / math.log(2), "it may be|no known"),
+    "halved": (lambda mel: mel / 2, "it may be"),
+    "shifted up": (lambda mel: mel + 5, "it may be"),
+    "shifted down": (lambda mel: mel - 4, "no known"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_nothing_wrong_is_named(name):
+    change, expected = FOREIGN[name]
+    torch.manual_seed(0)
+    for wave in lj_clips(1, 4):
+        found = diagnose(change(mel_of(wave)), A0)
+        assert found.startswith("not a mel of this spec: its ") and "looks like" not in found
+        assert re.search(expected, found), found
+
+
+def test_what_two_toolchains_could_have_made_is_not_decided():
+    """The logarithm base 10 of powers and the natural one of magnitudes are almost the same scale."""
+    spec = replace(A0, log="log10", power=2.0, norm=None, clamp=1e-10)
+    found = diagnose(mel_of(lj_clips(0, 1)[0], spec), A0)
+    assert "it may be" in found and "; or " in found
+    for settings in ('{"log": "log10", "power": 2.0, "norm": null}', '{"norm": null}'):
+        assert f"(vocode --spec '{settings}')" in found
+
+
+def test_all_that_was_seen_is_said():
+    found = diagnose(10 * mel_of(lj_clips(0, 1)[0]), A0)
+    assert "below the clamp" in found and "louder than a full-scale tone" in found and "spread too far" in found
 
 
 @pytest.mark.parametrize("spec", [A0, replace(A0, scale="htk", fmax=None), PRESETS["A0-8k"]], ids=["A0", "htk", "8k"])

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from flowsuite.core.training.cli import main, summary
-from flowsuite.core.training.files import WriteError, atomic_write, check_writable, make_folder
+from flowsuite.core.training.files import WriteError, atomic_write, check_writable, make_folder, output_folder
 
 
 @pytest.fixture
@@ -86,3 +86,26 @@ def test_commands_say_first_where_they_cannot_write(command, blocked, tmp_path, 
     assert main(command.format(blocked).split()) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"flowsuite: error: cannot write to {blocked}") and error.endswith(": not a directory")
+
+
+def test_output_folders_go_with_a_failure(tmp_path):
+    """Those that were made and hold nothing, no others."""
+
+    def fail(path, file=None):
+        with pytest.raises(KeyError), output_folder(path) as folder:
+            assert folder.is_dir()
+            if file:
+                (folder / file).touch()
+            raise KeyError
+
+    fail(tmp_path / "a/b/c")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a").mkdir()
+    fail(tmp_path / "a")
+    fail(tmp_path / "a/b/c")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a"]
+    fail(tmp_path / "a/b/c", "kept")
+    assert (tmp_path / "a/b/c/kept").exists()
+    with output_folder(tmp_path / "d/e"):
+        pass
+    assert (tmp_path / "d/e").is_dir()
