@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flowsuite.core.training.pictures import write_png
 from flowsuite.video.gif import contact_sheet, side_by_side, write_gif
-from flowsuite.video.heads import MixtureHead
+from flowsuite.video.heads import GaussianHead
 from flowsuite.video.module import VideoModule
 from flowsuite.video.predictions import Gaussian
 from flowsuite.video.sampling import positive
@@ -85,7 +85,7 @@ def choose_space(module: VideoModule, wanted: str | None) -> str:
         return wanted
     if module.flow.prior == "window":
         return "residual" if module.train_context < module.flow.past else "latent"
-    mixture = any(isinstance(prior.head, MixtureHead) for prior in module.flow.priors)
+    mixture = not all(isinstance(prior.head, GaussianHead) for prior in module.flow.priors)
     return "latent" if module.train_context or mixture else "residual"
 
 
