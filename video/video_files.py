@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowsuite.core.training.numpy_files import GIB
 from flowsuite.core.training.pictures import open_image
-from flowsuite.video.arrays import GIB, one_clip
+from flowsuite.video.arrays import one_clip
 
 VIDEOS = (".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 ARRAYS = (".npy", ".npz")

@@ -135,12 +135,43 @@ def read_at(path: str, offset: int, size: int) -> bytes:
         os.close(handle)
 
 
-def load_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """All arrays of a `.npz`; pickled objects in it are refused."""
+@contextlib.contextmanager
+def reading(path: str | Path, what: str) -> Iterator[None]:
+    """Turns whatever a reader of damaged bytes stumbles over into one line: `path` is no readable `what`."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} not found") from None
     except Exception as error:
-        raise ValueError(f"{path}: not a readable .npz of plain arrays ({error})") from None
+        raise ValueError(f"{path}: not a readable {what} ({reason(error)})") from None
+
+
+def reason(error: Exception) -> str:
+    """What an error says, on one line of reasonable length."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def read_text(path: str | Path) -> str:
+    """A file of UTF-8 text."""
+    with reading(path, "file of UTF-8 text"):
+        return Path(path).read_text(encoding="utf-8-sig")
+
+
+def read_json(path: str | Path) -> Any:
+    """What a JSON file says."""
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: line {error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {reason(error)}") from None
+
+
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file says: plain data, whatever tags it has."""
+    import yaml
+
+    text = read_text(path)
+    with reading(path, "YAML file"):
+        return yaml.safe_load(text)
