@@ -65,6 +65,9 @@ def read_splits(path: str | Path) -> dict[tuple[str, str], str]:
         names, rows = rows.fieldnames or (), list(rows)
     if not {"synsetId", "modelId", "split"} <= set(names):
         raise ValueError(f"{path}: expected columns synsetId, modelId, split, got {', '.join(names) or 'none'}")
+    short = next((row for row in rows if None in (row["synsetId"], row["modelId"], row["split"])), None)
+    if short is not None:
+        raise ValueError(f"{path}: a row has too few columns: {', '.join(map(str, short.values()))}")
     splits = {(f"{row['synsetId']:0>8}", row["modelId"]): row["split"] for row in rows}
     for (synset, model), split in splits.items():
         if split not in SPLITS:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import math
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator
@@ -127,10 +128,10 @@ def find_file(root: str | Path, names: list[str], hint: str = "") -> Path:
 
 
 def read_at(path: str, offset: int, size: int) -> bytes:
-    """A piece of a file; opened for each call, so that worker processes share no position."""
+    """A piece of a file, or what there is of it; opened for each call, so that worker processes share no position."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        return os.pread(handle, size, offset)
+        return os.pread(handle, max(0, min(size, os.fstat(handle).st_size - offset)), offset)
     finally:
         os.close(handle)
 
@@ -144,6 +145,13 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
         raise FileNotFoundError(f"{path} not found") from None
     except Exception as error:
         raise ValueError(f"{path}: not a readable {what} ({reason(error)})") from None
+
+
+@contextlib.contextmanager
+def mapped(path: str | Path) -> Iterator[mmap.mmap]:
+    """A file to read from, of which no read makes room for more than there is, whatever its header promises."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
 
 
 def reason(error: Exception) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from flowsuite.core.training.files import reading
+from flowsuite.core.training.files import mapped, reading
 
 
 class Array:
@@ -46,7 +45,7 @@ class ArrayUnpickler(pickle._Unpickler):
     It is the unpickler in Python: that in C makes as much room as the numbers of memoised objects say.
     """
 
-    ALLOWED = {
+    ALLOWED: ClassVar = {
         ("_codecs", "encode"): encode,
         ("numpy._core.multiarray", "_reconstruct"): reconstruct,
         ("numpy._core.multiarray", "scalar"): scalar,
@@ -65,12 +64,12 @@ class ArrayUnpickler(pickle._Unpickler):
         """The bytes that are there, where the original makes room for as many as are promised."""
         self.append(bytearray(self.read(int.from_bytes(self.read(8), "little"))))
 
-    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: load_bytearray}
+    dispatch: ClassVar = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: load_bytearray}
 
 
 def unpickle(path: str | Path, unpickler: type[ArrayUnpickler], encoding: str = "latin1") -> Any:
-    """What an unpickler makes of a file, which is mapped: no read can take more than there is."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    """What an unpickler makes of a file."""
+    with mapped(path) as data:
         return unpickler(data, encoding=encoding).load()
 
 
