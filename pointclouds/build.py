@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from flowsuite.core.training.data import SPLITS
-from flowsuite.core.training.files import atomic_write, make_folder, reading
+from flowsuite.core.training.files import atomic_write, make_folder, printable, reading
 from flowsuite.core.training.numpy_files import map_npy
 from flowsuite.core.training.seeding import fold_seed
 from flowsuite.pointclouds.categories import folder_of
@@ -64,10 +64,12 @@ def read_splits(path: str | Path) -> dict[tuple[str, str], str]:
         rows = csv.DictReader(file)
         names, rows = rows.fieldnames or (), list(rows)
     if not {"synsetId", "modelId", "split"} <= set(names):
-        raise ValueError(f"{path}: expected columns synsetId, modelId, split, got {', '.join(names) or 'none'}")
+        raise ValueError(
+            f"{path}: expected columns synsetId, modelId, split, got {printable(', '.join(names)) or 'none'}"
+        )
     short = next((row for row in rows if None in (row["synsetId"], row["modelId"], row["split"])), None)
     if short is not None:
-        raise ValueError(f"{path}: a row has too few columns: {', '.join(map(str, short.values()))}")
+        raise ValueError(f"{path}: a row has too few columns: {printable(', '.join(map(str, short.values())))}")
     splits = {(f"{row['synsetId']:0>8}", row["modelId"]): row["split"] for row in rows}
     for (synset, model), split in splits.items():
         if split not in SPLITS:

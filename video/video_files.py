@@ -150,9 +150,8 @@ def decode(path: Path, channels: int) -> Iterator[np.ndarray]:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} not found") from None
     except Exception as error:  # PyAV has no words of its own for streams that it can make nothing of
-        raise ValueError(
-            f"{path}: cannot be read as a video ({getattr(error, 'strerror', None) or reason(error)})"
-        ) from None
+        why = getattr(error, "strerror", None) or reason(error)
+        raise ValueError(f"{path}: cannot be read as a video ({why})") from None
 
 
 def gif_frames(path: Path, channels: int) -> Iterator[np.ndarray]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flowsuite.core.training.files import reading, reason
+from flowsuite.core.training.files import printable, reading, reason
 
 
 def check_table(table: np.ndarray, name: str | Path, columns: list[str] | None = None) -> np.ndarray:
@@ -43,7 +43,7 @@ def read_csv(path: str | Path, delimiter: str = ",", width: int | None = None) -
     if not first:
         raise ValueError(f"{path}: expected lines of numbers, the first line is empty")
     header = not any(is_number(field) for field in first)
-    names = [field.strip() for field in first] if header else [str(i) for i in range(len(first))]
+    names = [printable(field) for field in first] if header else [str(i) for i in range(len(first))]
     names = names[:width]
     columns = range(len(names)) if width else None
     try:

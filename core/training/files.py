@@ -156,7 +156,12 @@ def mapped(path: str | Path) -> Iterator[mmap.mmap]:
 
 def reason(error: Exception) -> str:
     """What an error says, on one line of reasonable length."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return printable(str(error))[:200] or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without control characters."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def read_text(path: str | Path) -> str:

@@ -6,6 +6,7 @@ import gzip
 import json
 import pickle
 import struct
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -142,4 +143,5 @@ def write_safetensors(path: Path) -> None:
     save_file(WEIGHTS, path)
 
 
-READERS.append(Reader("weights safetensors", "model.safetensors", write_safetensors, read_weights))
+if find_spec("safetensors"):
+    READERS.append(Reader("weights safetensors", "model.safetensors", write_safetensors, read_weights))

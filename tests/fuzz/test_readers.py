@@ -14,7 +14,7 @@ import pytest
 from tests.fuzz.harness import fuzz
 
 NEEDS = {
-    "core": ("h5py", "pandas", "safetensors"),
+    "core": ("h5py", "pandas"),
     "images": ("torchvision", "sklearn", "lmdb"),
     "audio": ("torchaudio", "soundfile"),
     "molecules": ("rdkit", "torch_geometric"),
