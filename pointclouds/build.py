@@ -64,9 +64,8 @@ def read_splits(path: str | Path) -> dict[tuple[str, str], str]:
         rows = csv.DictReader(file)
         names, rows = rows.fieldnames or (), list(rows)
     if not {"synsetId", "modelId", "split"} <= set(names):
-        raise ValueError(
-            f"{path}: expected columns synsetId, modelId, split, got {printable(', '.join(names)) or 'none'}"
-        )
+        found = printable(", ".join(names)) or "none"
+        raise ValueError(f"{path}: expected columns synsetId, modelId, split, got {found}")
     short = next((row for row in rows if None in (row["synsetId"], row["modelId"], row["split"])), None)
     if short is not None:
         raise ValueError(f"{path}: a row has too few columns: {printable(', '.join(map(str, short.values())))}")

@@ -6,6 +6,7 @@ import gzip
 import json
 import pickle
 import struct
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +34,7 @@ RANDOM = np.random.default_rng(0)
 TABLE = RANDOM.normal(size=(30, 3)).round(4)
 CSV = "a,b,c\n" + "".join(f"{a},{b},{c}\n" for a, b, c in TABLE)
 IDX = struct.pack(">4i", 2051, 2, 3, 4) + bytes(range(24))
+KINDS = ("rosinality-glow",)
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.zeros(2)}
 MODULE = "flowsuite.core.training.module.FlowModule"
 SPLINE = {"class_path": "flowsuite.core.spline_flow.SplineFlow", "init_args": {"dims": 2}}
@@ -60,14 +62,17 @@ def write_picture(path: Path) -> None:
 
 
 def write_import(path: Path) -> None:
-    """The configuration and the weights of a tiny MAF of nflows' making are not needed: any kind may be refused."""
-    torch.save(WEIGHTS, path)
-    path.with_name("config.json").write_text(json.dumps({"features": 2, "n_blocks": 2}))
+    """The configuration of some model, with weights beside it that are none of its: whatever it says is refused."""
+    torch.save(WEIGHTS, path.with_name("model.pt"))
+    path.write_text(json.dumps({"dims": 2, "features": 2, "n_flow": 1, "n_block": 1, "hidden": [8], "layers": {}}))
 
 
-def import_weights(path: Path) -> None:
-    out = path.with_name("out.ckpt")
-    import_main(["rosinality-glow", str(path), "--config", str(path.with_name("config.json")), "--out", str(out)])
+def import_as(kind: str) -> Callable[[Path], None]:
+    def read(path: Path) -> None:
+        weights, out = path.with_name("model.pt"), path.with_name("out.ckpt")
+        import_main([kind, str(weights), "--config", str(path), "--out", str(out)])
+
+    return read
 
 
 def save_checkpoint(path: Path) -> None:
@@ -130,6 +135,10 @@ READERS = [
     Reader("weights npz", "model.npz", lambda path: np.savez(path, **{"param/a": TABLE}), read_weights),
     Reader("config", "config.json", write(json.dumps({"n_flow": 2, "img_size": 8, "affine": True})), read_config),
     Reader("config of data", "config.yaml", write("data:\n  class_path: a.B\n"), read_data_config),
+    *(
+        Reader(f"import {kind}", "config.json", write_import, import_as(kind), random=False, valid=False)
+        for kind in KINDS
+    ),
     *(
         Reader(f"image {kind}", f"a.{kind}", write_picture, open_image)
         for kind in ("png", "jpg", "gif", "bmp", "ppm", "webp", "tif")

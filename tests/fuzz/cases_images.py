@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from flowsuite.images.amat import read_amat
-from flowsuite.images.data import CIFAR10, NPZ, SVHN, TFD, CelebAHQ, ImageNetBatches
+from flowsuite.images.data import CIFAR10, LSUN, NPZ, SVHN, TFD, CelebAHQ, ImageNetBatches
 from flowsuite.images.data_binary import CaltechSilhouettes, Omniglot
 from flowsuite.images.data_celeba import read_attribute, read_partition
 from flowsuite.images.data_imagenet import DownsampledImageNet
+from flowsuite.images.data_lsun import close_lmdb
 from flowsuite.images.data_mnist import MNIST
 from flowsuite.images.data_small import FreyFaces
 from flowsuite.images.features import load_feature_network
@@ -60,6 +61,16 @@ def write_mnist(path: Path) -> None:
 
 def write_cifar(path: Path) -> None:
     path.write_bytes(pickle.dumps({"data": pixels(2, 3072), "labels": [1, 2]}, protocol=2))
+
+
+def write_lsun(path: Path) -> None:
+    path.parent.rmdir()
+    made.write_lsun(path.parents[1], category="tower", n=2, size=(100, 100))
+
+
+def read_lsun(path: Path) -> list:
+    close_lmdb()
+    return first_of(LSUN(path.parents[1], categories=["tower"], size=8, resize=8))
 
 
 def write_network(path: Path) -> None:
@@ -142,5 +153,6 @@ READERS = [
         write_celebahq,
         lambda path: first_of(CelebAHQ(path.parents[1], size=8)),
     ),
+    Reader("LSUN", "tower_val_lmdb/data.mdb", write_lsun, read_lsun, random=False),
     Reader("TorchScript", "network.pt", write_network, load_feature_network, share=0.5),
 ]

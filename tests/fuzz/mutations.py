@@ -46,7 +46,7 @@ def attacks(data: bytes) -> Iterator[bytes]:
         for order in ("little", "big"):
             yield overwrite(data, at, field(2**31 - 1, 4, order))
             yield overwrite(data, at, field(HUGE, 8, order))
-    for found in list(DIGITS.finditer(data[:1024]))[:12]:
+    for found in list(DIGITS.finditer(data[:1024]))[:6]:
         for word in (b"1099511627776", b"-1", b"nan", b""):
             yield data[: found.start()] + word + data[found.end() :]
     for size in (4, 8):
