@@ -6,9 +6,11 @@ import argparse
 import difflib
 import importlib
 import inspect
+import io
 import re
 import sys
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -86,7 +88,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         except Exception as error:
             raise CheckpointError(f"{path} is refused: not a readable .safetensors ({reason(error)})") from None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # The format before zip archives says how much to read: of bytes in memory that is no more than there is.
+        source = path if zipfile.is_zipfile(path) else io.BytesIO(path.read_bytes())
+        content = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes end in whatever error the reader stumbles over
         raise CheckpointError(f"{path} is refused: {_why_refused(error)}") from None
     for name in ("state_dict", "model", "model_state_dict"):

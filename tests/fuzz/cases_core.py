@@ -34,7 +34,6 @@ RANDOM = np.random.default_rng(0)
 TABLE = RANDOM.normal(size=(30, 3)).round(4)
 CSV = "a,b,c\n" + "".join(f"{a},{b},{c}\n" for a, b, c in TABLE)
 IDX = struct.pack(">4i", 2051, 2, 3, 4) + bytes(range(24))
-KINDS = ("rosinality-glow",)
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.zeros(2)}
 MODULE = "flowsuite.core.training.module.FlowModule"
 SPLINE = {"class_path": "flowsuite.core.spline_flow.SplineFlow", "init_args": {"dims": 2}}

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.fuzz.mutations import attacks, mutated
 
-EXAMPLES = int(os.environ.get("FLOWSUITE_FUZZ", "10"))  # random mutations a reader; a deep run takes thousands
+EXAMPLES = int(os.environ.get("FLOWSUITE_FUZZ", "6"))  # random mutations a reader; a deep run takes thousands
 SEED = int(os.environ.get("FLOWSUITE_FUZZ_SEED", "0"))  # 0: the same mutations every time
 MIB = 1 << 20
 TRACED = 192 * MIB  # that Python and NumPy may allocate for a file of some kilobytes
