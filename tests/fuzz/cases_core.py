@@ -134,10 +134,7 @@ READERS = [
     Reader("weights npz", "model.npz", lambda path: np.savez(path, **{"param/a": TABLE}), read_weights),
     Reader("config", "config.json", write(json.dumps({"n_flow": 2, "img_size": 8, "affine": True})), read_config),
     Reader("config of data", "config.yaml", write("data:\n  class_path: a.B\n"), read_data_config),
-    *(
-        Reader(f"import {kind}", "config.json", write_import, import_as(kind), random=False, valid=False)
-        for kind in KINDS
-    ),
+    Reader("import", "config.json", write_import, import_as("rosinality-glow"), random=False, valid=False),
     *(
         Reader(f"image {kind}", f"a.{kind}", write_picture, open_image)
         for kind in ("png", "jpg", "gif", "bmp", "ppm", "webp", "tif")
