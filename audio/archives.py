@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from flowsuite.core.training.files import make_folder, naming, unwritable
 
+MOST = 64 << 30  # bytes that may be taken out
 DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError)
 
 
@@ -20,7 +21,7 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool])
     """Takes the wanted regular files out of a tar (plain or compressed), into `folder`, all of them or none.
 
     The first part of each name, the folder that everything in the archive is in, is left off. Names that lead out of
-    it, links and devices are never wanted. If `folder` exists already, nothing is done.
+    it, links, devices and sparse files are never wanted. If `folder` exists already, nothing is done.
 
     Raises:
         ValueError: the archive cannot be read to its end, or holds nothing that is wanted.
@@ -44,13 +45,16 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool])
 
 def take_out(archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool]) -> int:
     """Writes the wanted files of an archive below `folder`; how many there were."""
-    found = 0
+    found = size = 0
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 name = inner(member.name)
-                if not member.isfile() or name is None or not wanted(name):
+                if not member.isfile() or member.issparse() or name is None or not wanted(name):
                     continue
+                size += member.size
+                if size > MOST:
+                    raise ValueError(f"{archive}: its files are more than {MOST >> 30} GiB")
                 target = folder / name
                 make_folder(target.parent)
                 with tar.extractfile(member) as source, target.open("wb") as out:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from flowsuite.audio.vocode import main as vocode
 from flowsuite.audio.wave_files import write_wave
 from flowsuite.core.training import inputs
 from flowsuite.core.training.demo import Section, train_recipe
-from flowsuite.core.training.files import make_folder
+from flowsuite.core.training.files import make_folder, read_json
 
 RECIPE = "audio/demo"
 NEEDS = ("librosa", "soundfile", "torchaudio")
@@ -45,7 +44,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
             (copies / f"{name}.wav", f"{name}: said anew from its mel spectrogram alone"),
             (copies / f"{name}.png", "above the original, below what the model made of its mel"),
         ]
-    systems = json.loads(report.read_text())["systems"]
+    systems = read_json(report)["systems"]
     return Section(
         title="Audio: WaveFlow on made-up speech",
         text=describe(systems[MODEL]),

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowsuite.core.training.data import FlowDataModule
+from flowsuite.core.training.files import reason
 from flowsuite.images.augment import random_flip, random_shift
 from flowsuite.images.datasets import ImageFiles, ImageSet
 
@@ -121,7 +122,10 @@ class DownloadableModule(ImageDataModule):
 
     def prepare_data(self):
         if self.download:
-            self.fetch()
+            try:
+                self.fetch()
+            except Exception as error:  # torchvision has no error of its own for a checksum that differs
+                raise ValueError(f"{self.root}: {type(self).__name__} cannot be fetched ({reason(error)})") from None
 
     @property
     def hint(self) -> str:

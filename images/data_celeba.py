@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from flowsuite.core.training.files import find_file
+from flowsuite.core.training.files import find_file, read_text
 from flowsuite.core.training.pictures import open_image
 from flowsuite.images.data_base import DownloadableModule
 from flowsuite.images.datasets import ImageFiles
@@ -74,7 +74,7 @@ class CelebA(DownloadableModule):
 def read_partition(path: Path) -> dict[str, list[str]]:
     """`list_eval_partition.txt`: names of each part."""
     names = {code: [] for code in PARTITION.values()}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         fields = line.split()
         if not fields:
             continue
@@ -86,7 +86,7 @@ def read_partition(path: Path) -> dict[str, list[str]]:
 
 def read_attribute(path: Path, attribute: str, names: list[str]) -> torch.Tensor:
     """`list_attr_celeba.txt` (a count, the names, then a file name and 40 times +-1): 0 or 1 for each of `names`."""
-    lines = path.read_text().splitlines()
+    lines = read_text(path).splitlines()
     columns = lines[1].split() if len(lines) > 1 else []
     if attribute not in columns:
         raise ValueError(f"{path}: no attribute {attribute!r}, it has {', '.join(columns) or 'none'}")

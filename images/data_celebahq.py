@@ -52,6 +52,8 @@ class CelebAHQ(ImageDataModule):
         if not paths:
             raise FileNotFoundError(f"{folder} holds no files {pattern}: expected the TFRecords of openai/glow")
         keys = [(str(path), offset, length) for path in paths for offset, length in record_offsets(path)]
+        if not keys:
+            raise ValueError(f"{folder}: the files {pattern} hold no records, {paths[0].name} first")
         return ImageFiles(keys, torch.tensor([self._label(key) for key in keys]), self.read, self.skip_bad)
 
     @staticmethod
@@ -74,7 +76,7 @@ class CelebAHQ(ImageDataModule):
     def read(self, key: tuple[str, int, int]) -> torch.Tensor:
         example = self._example(key)
         shape, data = example.get("shape"), example.get("data", b"")
-        if shape != [self.size, self.size, 3] or len(data) != 3 * self.size**2:
+        if shape != [self.size, self.size, 3] or not isinstance(data, bytes) or len(data) != 3 * self.size**2:
             raise ValueError(
                 f"{key[0]}, record at byte {key[1]}: expected {self.size}x{self.size}x3 bytes, got shape {shape} and "
                 f"{len(data)} bytes"

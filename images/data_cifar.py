@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from flowsuite.core.training.files import find_file
+from flowsuite.core.training.files import find_file, mapped, reading
 from flowsuite.core.training.pickles import load_array_pickle
 from flowsuite.images.data_base import DownloadableModule
 from flowsuite.images.datasets import ImageSet
@@ -116,10 +116,10 @@ def read_mat(path: str | Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The arrays `keys` of a MATLAB version 5 file."""
     from scipy.io import loadmat
 
-    try:
-        mat = loadmat(str(path), variable_names=keys)
-    except Exception as error:
-        raise ValueError(f"{path}: not a readable MATLAB v5 file ({error})") from None
+    with reading(path, "MATLAB v5 file"), mapped(path) as data:
+        if data[124:128] not in (b"\x00\x01IM", b"\x01\x00MI"):
+            raise ValueError("its header is of another version")
+        mat = loadmat(data, variable_names=keys)
     missing = [key for key in keys if key not in mat]
     if missing:
         raise ValueError(f"{path}: holds no array named {', '.join(missing)}")

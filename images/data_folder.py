@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from flowsuite.core.training.files import load_npz
+from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.core.training.pictures import open_image
 from flowsuite.images.data_base import ImageDataModule
 from flowsuite.images.datasets import ImageFiles, ImageSet

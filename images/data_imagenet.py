@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from flowsuite.core.training.files import find_file, load_npz, read_at
+from flowsuite.core.training.files import find_file, read_at
+from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.core.training.pickles import load_array_pickle
 from flowsuite.core.training.pictures import decode_image, open_image
 from flowsuite.images.data_base import ImageDataModule

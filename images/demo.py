@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from flowsuite.core.training.demo import Section, train_recipe
+from flowsuite.core.training.files import read_json
 from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.images import commands
 from flowsuite.images.inputs import open_images, take
@@ -37,7 +37,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     images("interpolate", "--data", RECIPE, "--first", "0", "--second", "5", "--out", str(folder / "between.png"))
     images("reconstruct", "--data", RECIPE, "--num", "10", "--out", str(folder / "reconstruction.png"))
     write_real(checkpoint, folder / "real.png")
-    figures = json.loads(report.read_text())
+    figures = read_json(report)
     return Section(
         title="Images: Glow on handwritten digits",
         text=(

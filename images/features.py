@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import pickle
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from flowsuite.core.training.files import reading
 
 
 class InceptionFeatures(nn.Module):
@@ -55,13 +56,9 @@ def load_feature_network(path: str) -> nn.Module:
         raise FileNotFoundError(
             f"no feature network at {path}: FID needs your own, TorchScript or weights of torchvision's inception_v3"
         )
-    wrong = f"{path}: neither TorchScript nor a state_dict of torchvision's inception_v3"
     try:
         return torch.jit.load(path, map_location="cpu").eval()
     except (RuntimeError, ValueError):
         pass
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return InceptionFeatures(state)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, AttributeError) as error:
-        raise ValueError(f"{wrong} ({str(error).splitlines()[0][:120]})") from None
+    with reading(path, "feature network: neither TorchScript nor a state_dict of torchvision's inception_v3"):
+        return InceptionFeatures(torch.load(path, map_location="cpu", weights_only=True))

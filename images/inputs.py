@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training import inputs
-from flowsuite.core.training.files import load_npz
+from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.images import data as data_modules
 from flowsuite.images.data_base import ImageDataModule
 from flowsuite.images.data_folder import NPZ, ImageReader

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from flowsuite.core.training.files import find_file
+from flowsuite.core.training.files import find_file, read_json
 from flowsuite.molecules.data_base import Source, held_out
 from flowsuite.molecules.data_files import SplitFile, without_copies
 
@@ -75,7 +74,7 @@ def read_rows(path: Path, total: int, base: int = 1) -> Tensor:
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: expected a JSON list of rows to hold out")
     try:
-        values = json.loads(path.read_text())
+        values = read_json(path)
         if isinstance(values, dict):
             (values,) = values.values()
         rows = torch.tensor([int(value) - base for value in values], dtype=torch.long)

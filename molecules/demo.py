@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from flowsuite.core.training.demo import Section, train_recipe
-from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.files import atomic_write, read_json
 from flowsuite.core.training.sampling import main as sample
 from flowsuite.molecules import commands
 from flowsuite.molecules.bars import write_bars
@@ -39,7 +38,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     sample(drawn)
     compared = [str(samples / "molecules.csv"), "--train", str(files["train"]), "--test", str(files["test"])]
     commands.main(["evaluate", *compared, "--out", str(report)])
-    found_figures = json.loads(report.read_text())
+    found_figures = read_json(report)
     with open(samples / "molecules.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     return Section(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowsuite.core.training.files import load_npz
+from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.molecules.chemistry import LARGEST, EncodingError
 from flowsuite.molecules.encoder import Encoded, Encoder, Preparation, count_atoms
 from flowsuite.molecules.encoding_report import EncodingReport, Tally

@@ -6,11 +6,14 @@ import bz2
 import contextlib
 import csv
 import gzip
+import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from flowsuite.core.training.files import reason
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open}
 
@@ -42,11 +45,11 @@ def readable(path: Path) -> Iterator[None]:
     """Errors of damaged files become ValueErrors that name the file."""
     try:
         yield
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: damaged or not gzip ({error})") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"{path}: damaged or not gzip ({reason(error)})") from None
     except (UnicodeDecodeError, csv.Error, tarfile.TarError) as error:
-        raise ValueError(f"{path}: not a readable file of molecules ({error})") from None
+        raise ValueError(f"{path}: not a readable file of molecules ({reason(error)})") from None
     except OSError as error:
         if error.errno is not None:
             raise
-        raise ValueError(f"{path}: damaged ({error})") from None  # bz2's way to say so
+        raise ValueError(f"{path}: damaged ({reason(error)})") from None  # bz2's way to say so

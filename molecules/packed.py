@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from flowsuite.core.training.files import load_npz, write_npz
+from flowsuite.core.training.files import write_npz
+from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.molecules.order import TRIES, draw_orders
 from flowsuite.molecules.vocabulary import NO_BOND, Vocabulary
 

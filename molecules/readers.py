@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flowsuite.core.training.files import printable
 from flowsuite.molecules.opening import opened, plain_name
 from flowsuite.molecules.structures import number, read_sdf, read_xyz
 
@@ -165,10 +166,10 @@ def smiles_column(path: Path, names: list[str], column: str | None) -> int:
     for known in COLUMNS:
         if known in lower:
             return lower.index(known)
-    raise ValueError(f"{path}: no column called smiles; say which of its columns it is: {', '.join(names)}")
+    raise ValueError(f"{path}: no column called smiles; say which of its columns it is: {printable(', '.join(names))}")
 
 
 def column_place(path: Path, names: list[str], column: str) -> int:
     if column not in names:
-        raise ValueError(f"{path}: no column {column!r}; it has {', '.join(names)}")
+        raise ValueError(f"{path}: no column {column!r}; it has {printable(', '.join(names))}")
     return names.index(column)

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from rdkit import Chem
 
-from flowsuite.core.training.files import atomic_write, load_npz, write_npz
+from flowsuite.core.training.files import atomic_write, write_npz
+from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.molecules.chemistry import smiles_from_packed
 from flowsuite.molecules.csv_files import write_csv
 from flowsuite.molecules.draw import write_grid

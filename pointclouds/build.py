@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from flowsuite.core.training.data import SPLITS
-from flowsuite.core.training.files import atomic_write, make_folder
+from flowsuite.core.training.files import atomic_write, make_folder, printable, reading
 from flowsuite.core.training.model_options import QUIET
+from flowsuite.core.training.numpy_files import map_npy
 from flowsuite.core.training.seeding import fold_seed
 from flowsuite.pointclouds.categories import folder_of
 from flowsuite.pointclouds.meshes import read_mesh
@@ -60,14 +61,16 @@ def split_by_name(name: str, shares: dict[str, float]) -> str:
 
 def read_splits(path: str | Path) -> dict[tuple[str, str], str]:
     """(synset, model) -> split, from a .csv with columns synsetId, modelId and split, such as ShapeNet's all.csv."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            if not {"synsetId", "modelId", "split"} <= set(rows.fieldnames or ()):
-                raise ValueError(f"{path}: expected columns synsetId, modelId, split, got {rows.fieldnames}")
-            splits = {(f"{row['synsetId']:0>8}", row["modelId"]): row["split"] for row in rows}
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} not found") from None
+    with reading(path, "table of splits"), open(path, newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        names, rows = rows.fieldnames or (), list(rows)
+    if not {"synsetId", "modelId", "split"} <= set(names):
+        found = printable(", ".join(names)) or "none"
+        raise ValueError(f"{path}: expected columns synsetId, modelId, split, got {found}")
+    short = next((row for row in rows if None in (row["synsetId"], row["modelId"], row["split"])), None)
+    if short is not None:
+        raise ValueError(f"{path}: a row has too few columns: {printable(', '.join(map(str, short.values())))}")
+    splits = {(f"{row['synsetId']:0>8}", row["modelId"]): row["split"] for row in rows}
     for (synset, model), split in splits.items():
         if split not in SPLITS:
             raise ValueError(f"{path}: model {model} of {synset} has split {split!r}, expected {', '.join(SPLITS)}")
@@ -108,8 +111,8 @@ def is_done(job: Job) -> bool:
     if not job.target.exists():
         return False
     try:
-        shape = np.load(job.target, mmap_mode="r", allow_pickle=False).shape
-    except (OSError, ValueError, EOFError):
+        shape = map_npy(job.target).shape
+    except (OSError, ValueError):
         raise ValueError(f"{job.target} is there but no readable .npy: remove it to have it built again") from None
     if shape != (job.points, 3):
         raise ValueError(f"{job.target} is there with shape {shape}, not {(job.points, 3)}: choose another OUT_DIR")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.numpy_files import load_npy, map_npy
 
 
 @dataclass
@@ -53,24 +54,9 @@ def check_points(array: np.ndarray, name: object) -> np.ndarray:
     return array
 
 
-def load_array(path: str | Path) -> np.ndarray:
-    """The array of a `.npy` file; pickled objects are refused."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} not found") from None
-    except Exception as error:
-        reason = "the file is empty" if Path(path).stat().st_size == 0 else " ".join(str(error).split())
-        raise ValueError(f"{path}: not a readable .npy of plain numbers ({reason})") from None
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError(f"{path}: expected a .npy with one array, got an archive of several")
-    return array
-
-
 def read_cloud(path: str | Path) -> np.ndarray:
     """(N, 3) float32 from a `.npy`; NaN, infinity and other shapes are errors that name the file."""
-    return check_points(load_array(path), path)
+    return check_points(load_npy(path), path)
 
 
 def read_equal(paths: Sequence[Path]) -> Iterator[np.ndarray]:
@@ -116,7 +102,7 @@ def map_clouds(paths: Sequence[Path], folder: str | Path) -> Tensor:
             for cloud in clouds:
                 file.write(cloud.astype("<f4", copy=False).tobytes())
     # Copy on write: torch wants memory that it may write to, and the file stays as it is.
-    return torch.from_numpy(np.load(packed, mmap_mode="c", allow_pickle=False))
+    return torch.from_numpy(map_npy(packed, "c"))
 
 
 def readable(paths: Sequence[Path]) -> list[int]:

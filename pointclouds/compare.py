@@ -13,8 +13,9 @@ from torch import Tensor
 
 from flowsuite.core.training.files import atomic_write, check_writable
 from flowsuite.core.training.model_options import QUIET
+from flowsuite.core.training.numpy_files import load_npy, load_npz
 from flowsuite.pointclouds.checks import as_clouds
-from flowsuite.pointclouds.clouds import load_array, load_clouds
+from flowsuite.pointclouds.clouds import load_clouds
 from flowsuite.pointclouds.data_files import list_npy
 from flowsuite.pointclouds.metrics import GENERATION_METRICS, SCALES, Spread, evaluate_generations
 
@@ -38,14 +39,14 @@ def read_set(path: str) -> Tensor:
         return as_clouds(read_archive(place), path)
     if place.suffix != ".npy" and place.exists():
         raise ValueError(f"{path}: expected a .npy, a .npz or a folder of .npy files")
-    return as_clouds(load_array(place), path)
+    return as_clouds(load_npy(place), path)
 
 
 def read_folder(folder: Path) -> Tensor | np.ndarray:
     files = list_npy(folder)
-    if load_array(files[0]).ndim == 2:
+    if load_npy(files[0]).ndim == 2:
         return load_clouds(files)
-    sets = [as_clouds(load_array(file), str(file)) for file in files]
+    sets = [as_clouds(load_npy(file), str(file)) for file in files]
     for file, clouds in zip(files, sets, strict=True):
         if clouds.shape[1] != sets[0].shape[1]:
             raise ValueError(f"{file}: {clouds.shape[1]} points a cloud, but {files[0]} has {sets[0].shape[1]}")
@@ -53,13 +54,7 @@ def read_folder(folder: Path) -> Tensor | np.ndarray:
 
 
 def read_archive(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:
-        raise ValueError(f"{path}: not a readable .npz of plain numbers ({' '.join(str(error).split())})") from None
+    arrays = load_npz(path)
     found = [name for name, array in arrays.items() if array.ndim == 3 and array.shape[-1] == 3]
     if len(found) != 1:
         listed = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from flowsuite.core.training.files import reading, reason
 from flowsuite.core.training.seeding import fold_seed
 from flowsuite.pointclouds.categories import MODELNET10, did_you_mean
 from flowsuite.pointclouds.clouds import Clouds
@@ -21,19 +21,37 @@ def read_processed(path: Path, keys: list[str]) -> Iterator[dict[str, Tensor]]:
     """The examples of a file that PyG's `InMemoryDataset` saved; pickled objects other than its own are refused."""
     import torch_geometric.data  # noqa: F401  registers the classes that such a file may name
 
-    try:
+    with reading(path, "processed file of PyG"):
         packed, slices = torch.load(path, weights_only=True)[:2]
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} not found") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not a processed file of PyG ({' '.join(str(error).split())[:120]})") from None
-    packed = packed if isinstance(packed, dict) else packed.to_dict()
+        packed = packed if isinstance(packed, dict) else packed.to_dict()
     missing = [key for key in keys if key not in packed or key not in slices]
     if missing:
         raise ValueError(f"{path}: no {', '.join(missing)}, it has {', '.join(packed)}")
-    for i in range(len(slices[keys[0]]) - 1):
-        parts = {key: slice(int(slices[key][i]), int(slices[key][i + 1])) for key in keys}
-        yield {key: packed[key][:, part] if key == "face" else packed[key][part] for key, part in parts.items()}
+    with reading(path, "processed file of PyG"):
+        for i in range(len(slices[keys[0]]) - 1):
+            parts = {key: slice(int(slices[key][i]), int(slices[key][i + 1])) for key in keys}
+            yield {key: packed[key][:, part] if key == "face" else packed[key][part] for key, part in parts.items()}
+
+
+def process(root: Path, raw: Sequence[str], dataset: type, *arguments: object) -> None:
+    """Has PyG process the files that are unpacked in `root/raw`.
+
+    PyG would download what is missing, without a checksum to hold it against: here that is an error. `force_reload`
+    keeps it from unpickling what lies in `root/processed`.
+
+    Raises:
+        FileNotFoundError, ValueError: one of the files `raw` is missing, or PyG cannot process them.
+    """
+    missing = next((root / "raw" / name for name in raw if not (root / "raw" / name).exists()), None)
+    if missing is not None:
+        where = getattr(dataset, "url", None) or dataset.urls[arguments[0]]
+        raise FileNotFoundError(
+            f"{missing} not found: unpack {where} in {root / 'raw'}; unchecked files are not fetched"
+        )
+    try:
+        dataset(str(root), *arguments, force_reload=True)
+    except Exception as error:
+        raise ValueError(f"{root / 'raw'}: PyG cannot process it ({reason(error)})") from None
 
 
 def pack(clouds: list[Tensor], path: Path) -> Tensor:
@@ -50,9 +68,9 @@ def pack(clouds: list[Tensor], path: Path) -> Tensor:
 class PyGModelNet(PointCloudDataModule):
     """`torch_geometric.datasets.ModelNet`: its meshes, with points sampled uniformly on their surfaces.
 
-    The first time, PyG downloads and processes what is missing in `root`; what it saved is read with
-    `weights_only=True`. ModelNet's vertical axis is the third; it becomes axis 1 here. Its units differ from mesh to
-    mesh: every shape is scaled to a bounding box with diagonal 1.
+    The first time, PyG processes what is unpacked in `root/raw`; what it saved is read with `weights_only=True`.
+    Nothing is downloaded: there is no checksum to compare a download with. ModelNet's vertical axis is the third; it
+    becomes axis 1 here. Its units differ from mesh to mesh: every shape is scaled to a bounding box with diagonal 1.
 
     Args:
         root: PyG's folder of the data set.
@@ -75,7 +93,7 @@ class PyGModelNet(PointCloudDataModule):
         if not (self.root / "processed" / "training.pt").exists():
             from torch_geometric.datasets import ModelNet
 
-            ModelNet(str(self.root), self.name)
+            process(self.root, MODELNET10, ModelNet, self.name)
 
     def source(self, part):
         self.prepare_data()
@@ -119,7 +137,8 @@ class PyGShapeNet(PointCloudDataModule):
     held-out ones among them): good for generation, not for figures comparable with ShapeNetCore.v2.PC15k.
 
     Args:
-        root: PyG's folder of the data set, processed for the same categories; PyG does it the first time.
+        root: PyG's folder of the data set, processed for the same categories; of what is in `root/raw` PyG does it the
+            first time.
         categories: PyG's names ("Airplane", "Chair", ...) or "all".
         rows: points of every shape.
         eval_points: as in `PointCloudDataModule`.
@@ -152,7 +171,8 @@ class PyGShapeNet(PointCloudDataModule):
         if not self.processed("train").exists():
             from torch_geometric.datasets import ShapeNet
 
-            ShapeNet(str(self.root), self.categories())
+            raw = [*ShapeNet.category_ids.values(), "train_test_split"]
+            process(self.root, raw, ShapeNet, self.categories())
 
     def source(self, part):
         self.prepare_data()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ import numpy as np
 
 from flowsuite.core.training.demo import Section, train_recipe
 from flowsuite.core.training.demo_page import MOST_POINTS
-from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.files import atomic_write, read_json
+from flowsuite.core.training.numpy_files import load_npy
 from flowsuite.core.training.sampling import main as sample
 from flowsuite.pointclouds import commands
 from flowsuite.pointclouds.render import write_sheet
@@ -48,7 +48,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     pointclouds("evaluate", "--sets", "3", "--json", str(report), "--quiet")
     clouds = data_module(RECIPE).clouds("test").points[:SHOWN, :MOST_POINTS]
     write_sheet(folder / "real.png", clouds)
-    figures = json.loads(report.read_text())
+    figures = read_json(report)
     return Section(
         title="Point clouds: PointFlow on procedural shapes",
         text=describe(figures),
@@ -70,7 +70,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
 def join_clouds(samples: Path, path: Path) -> Path:
     """The first clouds of `flowsuite sample` in one `.npy`, (B, N, 3)."""
     files = sorted(samples.glob("cloud_*.npy"))[:TURNED]
-    return write_clouds(path, np.stack([np.load(file, allow_pickle=False)[:MOST_POINTS] for file in files]))
+    return write_clouds(path, np.stack([load_npy(file)[:MOST_POINTS] for file in files]))
 
 
 def write_clouds(path: Path, clouds: np.ndarray) -> Path:

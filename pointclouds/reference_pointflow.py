@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.reference_fields import convert_chain, convert_solver, hidden_sizes, plain_weights
-from flowsuite.pointclouds.clouds import load_array
+from flowsuite.core.training.numpy_files import load_npy
 
 POINTFLOW = "flowsuite.pointclouds.PointFlow"
 
@@ -100,7 +100,7 @@ def normalization(config: Mapping[str, Any]) -> dict[str, Tensor]:
     for name in ("mean", "std"):
         given = config.get(name)
         try:
-            value = torch.as_tensor(load_array(given) if isinstance(given, str) else given, dtype=torch.float64)
+            value = torch.as_tensor(load_npy(given) if isinstance(given, str) else given, dtype=torch.float64)
         except (TypeError, RuntimeError):
             value = torch.empty(0)
         lowest = 0.0 if name == "std" else -torch.inf

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowsuite.pointclouds.clouds import check_points, load_array
+from flowsuite.core.training.numpy_files import load_npy
+from flowsuite.pointclouds.clouds import check_points
 from flowsuite.pointclouds.ply import read_ply_points
 from flowsuite.pointclouds.render import write_sheet
 
@@ -25,7 +26,7 @@ def clouds_of(path: Path) -> list[np.ndarray]:
     """The clouds in a `.npy` (N, 3) or (B, N, 3), or the vertices of a `.ply`."""
     if path.suffix.lower() == ".ply":
         return [read_ply_points(path)]
-    array = load_array(path)
+    array = load_npy(path)
     if array.ndim == 3:
         return [check_points(cloud, f"{path}, cloud {i}") for i, cloud in enumerate(array)]
     return [check_points(array, path)]
@@ -81,7 +82,7 @@ def main(argv: list[str]) -> int:
         )
     if not args.out.lower().endswith(".png"):
         raise ValueError(f"--out must end in .png, got {args.out}")
-    values = None if args.values is None else torch.from_numpy(load_array(args.values))
+    values = None if args.values is None else torch.from_numpy(load_npy(args.values))
     clouds = read_clouds(args.files, args.num, 0 if args.values else args.points)
     options = {"size": args.size, "azimuth": args.azimuth, "elevation": args.elevation, "values": values}
     print(write_sheet(args.out, clouds, args.columns, **options))

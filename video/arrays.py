@@ -1,42 +1,16 @@
-"""Videos in NumPy files; nothing pickled is read, and archives are not expanded beyond a limit."""
+"""Videos in NumPy files."""
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from flowsuite.core.training.files import load_npz
+from flowsuite.core.training.numpy_files import load_npz, map_npy
 
-GIB = 1 << 30
 LAYOUTS = {4: "(T, H, W), (T, H, W, C) or (T, C, H, W)", 5: "(N, T, H, W), (N, T, H, W, C) or (N, T, C, H, W)"}
-
-
-def map_npy(path: str | Path) -> np.ndarray:
-    """The array of a `.npy`, read from the file as it is used; pickles are refused."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} not found") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable .npy of numbers ({' '.join(str(error).split())})") from None
-
-
-def load_archive(path: str | Path, most: int = 16 * GIB) -> dict[str, np.ndarray]:
-    """The arrays of a `.npz`, if they are no more than `most` bytes."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} not found") from None
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a readable .npz of plain arrays ({error})") from None
-    if size > most:
-        raise ValueError(f"{path}: expands to {size / GIB:.1f} GiB, more than the {most / GIB:g} GiB that are allowed")
-    return load_npz(path)
 
 
 def channels_first(array: np.ndarray, name: str, ndim: int) -> np.ndarray:
@@ -66,7 +40,7 @@ def one_clip(path: Path, most: int) -> Tensor:
     if path.suffix.lower() == ".npy":
         array = map_npy(path)
     else:
-        arrays = load_archive(path, most)
+        arrays = load_npz(path, most)
         if "frames" not in arrays and len(arrays) != 1:
             raise ValueError(f"{path}: expected one array or one called frames, it has {', '.join(arrays) or 'none'}")
         array = arrays["frames"] if "frames" in arrays else next(iter(arrays.values()))

@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from flowsuite.core.data.splits import draw
-from flowsuite.video.arrays import GIB, channels_first, load_archive, map_npy, to_tensor
+from flowsuite.core.training.numpy_files import GIB, load_npz, map_npy
+from flowsuite.video.arrays import channels_first, to_tensor
 from flowsuite.video.data_base import Clip, Clips, VideoDataModule
 from flowsuite.video.video_files import ClipReader, list_clips
 
@@ -203,7 +204,7 @@ class VideoArray(VideoDataModule):
         """The arrays of the file, one of them called "train_videos"."""
         if self.path.suffix.lower() == ".npy":
             return {"train_videos": map_npy(self.path)}
-        arrays = load_archive(self.path, int(self.max_gib * GIB))
+        arrays = load_npz(self.path, int(self.max_gib * GIB))
         if len(arrays) == 1:
             return {"train_videos": next(iter(arrays.values()))}
         if "train_videos" not in arrays:

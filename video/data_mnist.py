@@ -11,8 +11,8 @@ from torch import Tensor
 
 from flowsuite.core.data.idx import read_idx
 from flowsuite.core.training.files import find_file
+from flowsuite.core.training.numpy_files import map_npy
 from flowsuite.core.training.seeding import fold_seed
-from flowsuite.video.arrays import map_npy
 from flowsuite.video.data_base import Clip, Clips, VideoBatch, VideoDataModule
 from flowsuite.video.moving_mnist import moving_digits
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from flowsuite.core.training.demo import Section, train_recipe
+from flowsuite.core.training.files import read_json
 from flowsuite.video import commands
 
 RECIPE = "video/demo"
@@ -33,7 +33,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     found = video("evaluate", folder / "evaluation", *few)
     swept = video("sweep", folder / "sweep", "--num", "4", "--samples", "10", "--temperatures", "0,0.25,0.5,0.75,1")
     way = video("interpolate", folder / "between")
-    report = json.loads((found / "report.json").read_text())
+    report = read_json(found / "report.json")
     return Section(
         title="Video: VideoFlow on moving shapes",
         text=describe(report),

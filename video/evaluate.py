@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flowsuite.core.training.files import load_npz, make_folder, write_json, write_npz
+from flowsuite.core.training.files import make_folder, read_json, write_json, write_npz
+from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.video.curves import write_curves
 from flowsuite.video.data_base import WindowSet
@@ -58,7 +58,7 @@ def check_settings(folder: Path, settings: dict[str, Any], again: bool) -> None:
     """
     path = folder / "settings.json"
     if path.is_file() and not again:
-        before = json.loads(path.read_text())
+        before = read_json(path)
         differing = [name for name, value in settings.items() if before.get(name) != value]
         if differing:
             raise ValueError(

@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from flowsuite.core.training.files import reason
+from flowsuite.core.training.numpy_files import GIB
 from flowsuite.core.training.pictures import open_image
-from flowsuite.video.arrays import GIB, one_clip
+from flowsuite.video.arrays import one_clip
 
 VIDEOS = (".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 ARRAYS = (".npy", ".npz")
@@ -136,19 +138,20 @@ def decode(path: Path, channels: int) -> Iterator[np.ndarray]:
     except ImportError:
         raise ImportError(f"{path}: video files need the package av: pip install av") from None
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
-                raise ValueError(f"{path}: holds no video stream")
+                raise ValueError("it holds no video stream")
             stream = container.streams.video[0]
             if stream.width * stream.height > LARGEST_FRAME:
-                raise ValueError(f"{path}: too large, frames of {stream.height}x{stream.width}")
+                raise ValueError(f"too large, frames of {stream.height}x{stream.width}")
             for frame in container.decode(stream):
                 array = frame.to_ndarray(format="gray" if channels == 1 else "rgb24")
                 yield array[..., None] if channels == 1 else array
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} not found") from None
-    except av.error.FFmpegError as error:
-        raise ValueError(f"{path}: cannot be read as a video ({error.strerror})") from None
+    except Exception as error:  # PyAV has no words of its own for streams that it can make nothing of
+        why = getattr(error, "strerror", None) or reason(error)
+        raise ValueError(f"{path}: cannot be read as a video ({why})") from None
 
 
 def gif_frames(path: Path, channels: int) -> Iterator[np.ndarray]:
@@ -171,5 +174,5 @@ def gif_frames(path: Path, channels: int) -> Iterator[np.ndarray]:
                     yield frame
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} not found") from None
-    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read as a GIF ({error})") from None
+    except Exception as error:  # Pillow stumbles over damaged bytes in many ways
+        raise ValueError(f"{path}: cannot be read as a GIF ({reason(error)})") from None

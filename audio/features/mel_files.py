@@ -11,6 +11,8 @@ from torch import Tensor
 
 from flowsuite.audio.features.check import check_mel, not_finite
 from flowsuite.audio.features.spec import MelSpec
+from flowsuite.core.training.files import reading
+from flowsuite.core.training.numpy_files import load_npy, load_npz
 
 SUFFIXES = (".npy", ".npz", ".pt")
 KEYS = ("mel", "mel_spectrogram", "melspectrogram", "feats", "features")  # of archives with several arrays
@@ -56,10 +58,7 @@ def read_array(path: Path) -> np.ndarray | Tensor:
         raise ValueError(f"{path}: expected a mel in a file of kind {', '.join(SUFFIXES)}")
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found")
-    try:
-        content = load(path)
-    except Exception as error:
-        raise ValueError(f"{path}: not a readable {path.suffix} of plain numbers ({first_line(error)})") from None
+    content = load(path)
     array = the_array(content, path) if isinstance(content, Mapping) else content
     if not isinstance(array, np.ndarray | Tensor) or (isinstance(array, np.ndarray) and array.dtype.kind not in "biuf"):
         raise ValueError(f"{path}: expected an array of numbers, got {getattr(array, 'dtype', type(array).__name__)}")
@@ -70,12 +69,9 @@ def read_array(path: Path) -> np.ndarray | Tensor:
 
 def load(path: Path):
     if path.suffix == ".pt":
-        return torch.load(path, map_location="cpu", weights_only=True)
-    content = np.load(path, allow_pickle=False)
-    if isinstance(content, np.ndarray):
-        return content
-    with content as archive:
-        return {name: archive[name] for name in archive.files}
+        with reading(path, ".pt of plain numbers"):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    return load_npz(path) if path.suffix == ".npz" else load_npy(path)
 
 
 def the_array(content: Mapping, path: Path):
@@ -87,7 +83,3 @@ def the_array(content: Mapping, path: Path):
             f"{path}: expected one array, or one of the name 'mel', got {', '.join(map(str, names)) or 'none'}"
         )
     return content[chosen[0]]
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from flowsuite.core.training.pickles import ArrayUnpickler
+from flowsuite.core.training.files import reading, reason
+from flowsuite.core.training.pickles import ArrayUnpickler, unpickle
 
 
 class Record:
@@ -43,18 +44,13 @@ def read_frame_pickle(path: str | Path) -> tuple[list[str], np.ndarray]:
 
     Raises a one-line error where the file is not one.
     """
-    try:
-        with open(path, "rb") as file:
-            frame = FrameUnpickler(file, encoding="latin1").load()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} not found") from None
-    except Exception as error:
-        raise ValueError(f"{path}: not a readable pickle of a pandas DataFrame ({error})") from None
+    with reading(path, "pickle of a pandas DataFrame"):
+        frame = unpickle(path, FrameUnpickler)
     try:
         names, n_rows, blocks = frame_parts(frame)
         return names, assemble(blocks, n_rows, len(names))
     except (TypeError, ValueError, LookupError, AttributeError) as error:
-        raise ValueError(f"{path}: expected a pickled pandas DataFrame of numbers ({error})") from None
+        raise ValueError(f"{path}: expected a pickled pandas DataFrame of numbers ({reason(error)})") from None
 
 
 def frame_parts(frame: Any) -> tuple[list[str], int, list[tuple[np.ndarray, Any]]]:

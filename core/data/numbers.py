@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from flowsuite.core.training.files import printable, reading, reason
+
 
 def check_table(table: np.ndarray, name: str | Path, columns: list[str] | None = None) -> np.ndarray:
     """`table` if it is (N, D) of finite numbers with N, D >= 1; rows and columns are counted from 0 in errors."""
@@ -36,20 +38,18 @@ def read_csv(path: str | Path, delimiter: str = ",", width: int | None = None) -
         width: columns to read, the first ones of every line; None for all, and then each line must have as many.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found")
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with reading(path, "table of text"), open(path, newline="", encoding="utf-8-sig") as file:
         first = next(csv.reader(file, delimiter=delimiter), [])
     if not first:
         raise ValueError(f"{path}: expected lines of numbers, the first line is empty")
     header = not any(is_number(field) for field in first)
-    names = [field.strip() for field in first] if header else [str(i) for i in range(len(first))]
+    names = [printable(field) for field in first] if header else [str(i) for i in range(len(first))]
     names = names[:width]
     columns = range(len(names)) if width else None
     try:
         table = load_text(path, delimiter, int(header), columns)
     except ValueError as error:
-        raise ValueError(locate(path, delimiter, header, names, width) or f"{path}: {error}") from None
+        raise ValueError(locate(path, delimiter, header, names, width) or f"{path}: {reason(error)}") from None
     if len(table) == 0:
         raise ValueError(f"{path}: there are no numbers after the first line")
     if table.shape[1] != len(names) or not np.isfinite(table).all():
@@ -82,7 +82,7 @@ def is_number(text: str) -> bool:
 
 def locate(path: Path, delimiter: str, header: bool, names: list[str], width: int | None) -> str | None:
     """Where the first bad field of a file is: what the fast reader cannot say."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with reading(path, "table of text"), open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, delimiter=delimiter)
         for number, fields in enumerate(reader):
             if (number == 0 and header) or not fields:

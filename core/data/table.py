@@ -12,7 +12,7 @@ from flowsuite.core.data.numbers import check_table, read_csv
 from flowsuite.core.data.rows import Rows
 from flowsuite.core.data.tabular import load_array
 from flowsuite.core.training.data import FlowDataModule
-from flowsuite.core.training.files import load_npz
+from flowsuite.core.training.numpy_files import load_npz
 
 
 class Table(FlowDataModule):
@@ -104,7 +104,7 @@ class Table(FlowDataModule):
         mean, std = np.zeros(table.shape[1]), np.ones(table.shape[1])
         if self.standardise:
             mean, std = rows["train"].mean(0), rows["train"].std(0)
-            self._check_constant(rows["train"])
+            self._check_columns(rows["train"], std)
         self._mean, self._std = torch.from_numpy(mean), torch.from_numpy(std)
         self._check_restored()
         self._rows = rows
@@ -129,11 +129,15 @@ class Table(FlowDataModule):
             raise ValueError(f"{self.path} has no array {key!r}, found {', '.join(arrays)}")
         return check_table(arrays[key], f"{self.path}[{key}]").astype(np.float64)
 
-    def _check_constant(self, train: np.ndarray) -> None:
+    def _check_columns(self, train: np.ndarray, std: np.ndarray) -> None:
         constant = np.flatnonzero((train == train[0]).all(0))
         if len(constant):
             name = self._columns[constant[0]]
             raise ValueError(f"{self.path}: column {name} is constant in training, remove it or set standardise: false")
+        extreme = np.flatnonzero(~np.isfinite(std))
+        if len(extreme):
+            name = self._columns[extreme[0]]
+            raise ValueError(f"{self.path}: column {name} has numbers too large to be standardised")
 
     # Checkpoints
 

@@ -14,7 +14,8 @@ from flowsuite.core.data.frames import read_frame_pickle
 from flowsuite.core.data.numbers import check_table
 from flowsuite.core.data.rows import Rows
 from flowsuite.core.training.data import SPLITS, FlowDataModule
-from flowsuite.core.training.files import find_file
+from flowsuite.core.training.files import find_file, reading
+from flowsuite.core.training.numpy_files import load_npy
 
 PUBLISHED = "it is part of data.tar.gz of https://zenodo.org/records/1161203; set root to the folder that holds"
 Splits = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -50,12 +51,7 @@ class TabularModule(FlowDataModule):
 
 def load_array(path: Path, columns: int | None = None) -> np.ndarray:
     """A `.npy` table (N, D) of finite numbers."""
-    try:
-        table = np.load(path, allow_pickle=False)
-    except Exception as error:
-        raise ValueError(f"{path}: not a readable .npy of numbers ({error})") from None
-    if not isinstance(table, np.ndarray):
-        raise ValueError(f"{path}: expected one array (.npy), got an archive of several")
+    table = load_npy(path)
     if columns is not None and (table.ndim != 2 or table.shape[1] != columns):
         raise ValueError(f"{path}: expected {columns} columns, got shape {table.shape}")
     return check_table(table, path).astype(np.float64, copy=False)
@@ -178,12 +174,9 @@ def read_hdf5(path: Path, keys: tuple[str, ...]) -> list[np.ndarray]:
         import h5py
     except ModuleNotFoundError:
         raise ModuleNotFoundError(f"{path} needs h5py: pip install 'flowsuite[tabular]'") from None
-    try:
-        with h5py.File(path, "r") as file:
-            found = {key: file[key] for key in keys if isinstance(file.get(key), h5py.Dataset)}
-            absent = [key for key in keys if key not in found]
-            if absent:
-                raise ValueError(f"{path}: no data set {absent[0]!r}, expected {', '.join(keys)}")
-            return [np.asarray(part[()]) for part in found.values()]
-    except OSError as error:
-        raise ValueError(f"{path}: not a readable HDF5 file ({error})") from None
+    with reading(path, "HDF5 file"), h5py.File(path, "r") as file:
+        found = {key: np.asarray(file[key][()]) for key in keys if isinstance(file.get(key), h5py.Dataset)}
+    absent = [key for key in keys if key not in found]
+    if absent:
+        raise ValueError(f"{path}: no data set {absent[0]!r}, expected {', '.join(keys)}")
+    return list(found.values())

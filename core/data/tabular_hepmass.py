@@ -12,7 +12,8 @@ import numpy as np
 from flowsuite.core.data.numbers import read_csv
 from flowsuite.core.data.tabular import Splits, TabularModule, standardise
 from flowsuite.core.training.data import SPLITS
-from flowsuite.core.training.files import atomic_write, load_npz
+from flowsuite.core.training.files import atomic_write, reading
+from flowsuite.core.training.numpy_files import load_npz
 
 
 class Hepmass(TabularModule):
@@ -68,7 +69,7 @@ def signal_rows(path: Path) -> tuple[list[str], np.ndarray]:
 
     As many values of each line are read as there are names; what follows is ignored.
     """
-    with open(path, encoding="utf-8-sig") as file:
+    with reading(path, "file of UTF-8 text"), open(path, encoding="utf-8-sig") as file:
         width = file.readline().count(",") + 1
     names, table = read_csv(path, width=width)
     return names[1:], table[table[:, 0] == 1, 1:]

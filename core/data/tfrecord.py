@@ -66,6 +66,8 @@ def parse_example(data: bytes) -> dict[str, bytes | list[int]]:
         for kind, entry in _fields(value) if field == 1 else ():
             if kind == 1:
                 parts = dict(_fields(entry))
+                if not isinstance(parts.get(1), bytes):
+                    raise ValueError("a feature has no name")
                 features[parts[1].decode()] = _feature(parts.get(2, b""))
     return features
 
@@ -86,7 +88,7 @@ def _integers(item: bytes | int) -> list[int]:
     while not isinstance(item, int) and position < len(item):
         number, position = _varint(item, position)
         numbers.append(number)
-    return [n - (1 << 64) if n >> 63 else n for n in numbers]
+    return [n - (1 << 64) if n >> 63 else n for n in (number & (1 << 64) - 1 for number in numbers)]
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -104,6 +106,8 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 def _fields(data: bytes):
     """`(number, value)` of a message's fields: integers, or bytes for what has a length."""
+    if not isinstance(data, bytes):
+        raise ValueError("not a protocol buffer message")
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)

@@ -14,7 +14,7 @@ def read_context(path: str | Path) -> Tensor:
     """Finite numbers (rows, C), float64: a `.npy`, or of a `.npz` the array `context`, else its only one."""
     from flowsuite.core.data.numbers import check_table
     from flowsuite.core.data.tabular import load_array
-    from flowsuite.core.training.files import load_npz
+    from flowsuite.core.training.numpy_files import load_npz
 
     path = Path(path)
     if not path.is_file():

@@ -14,6 +14,7 @@ import numpy as np
 from flowsuite.core.training.curves import Curve, draw_curves
 from flowsuite.core.training.demo_assets import SCRIPT, STYLE
 from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.numpy_files import load_npy
 
 KINDS = {".png": "image/png", ".gif": "image/gif", ".wav": "audio/wav"}
 MOST_POINTS = 2048  # of a cloud that is to be turned
@@ -61,7 +62,7 @@ def data_uri(path: Path) -> str:
 
 def read_clouds(path: Path) -> np.ndarray:
     """(B, N, 3) from the `.npy` of one or several clouds."""
-    clouds = np.load(path, allow_pickle=False)
+    clouds = load_npy(path)
     clouds = clouds[None] if clouds.ndim == 2 else clouds
     if clouds.ndim != 3 or clouds.shape[-1] != 3 or not 0 < clouds.shape[1] <= MOST_POINTS or not len(clouds):
         wanted = f"expected clouds (N, 3) or (B, N, 3) of up to {MOST_POINTS} points"

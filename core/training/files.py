@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import math
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator
@@ -142,20 +143,63 @@ def find_file(root: str | Path, names: list[str], hint: str = "") -> Path:
 
 
 def read_at(path: str, offset: int, size: int) -> bytes:
-    """A piece of a file; opened for each call, so that worker processes share no position."""
+    """A piece of a file, or what there is of it; opened for each call, so that worker processes share no position."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        return os.pread(handle, size, offset)
+        return os.pread(handle, max(0, min(size, os.fstat(handle).st_size - offset)), offset)
     finally:
         os.close(handle)
 
 
-def load_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """All arrays of a `.npz`; pickled objects in it are refused."""
+@contextlib.contextmanager
+def reading(path: str | Path, what: str) -> Iterator[None]:
+    """Turns whatever a reader of damaged bytes stumbles over into one line: `path` is no readable `what`."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} not found") from None
     except Exception as error:
-        raise ValueError(f"{path}: not a readable .npz of plain arrays ({error})") from None
+        raise ValueError(f"{path}: not a readable {what} ({reason(error)})") from None
+
+
+@contextlib.contextmanager
+def mapped(path: str | Path) -> Iterator[mmap.mmap]:
+    """A file to read from, of which no read makes room for more than there is, whatever its header promises."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
+def reason(error: Exception) -> str:
+    """What an error says, on one line of reasonable length."""
+    return printable(str(error))[:200] or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without control characters."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def read_text(path: str | Path) -> str:
+    """A file of UTF-8 text."""
+    with reading(path, "file of UTF-8 text"):
+        return Path(path).read_text(encoding="utf-8-sig")
+
+
+def read_json(path: str | Path) -> Any:
+    """What a JSON file says."""
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: line {error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {reason(error)}") from None
+
+
+def read_yaml(path: str | Path) -> Any:
+    """What a YAML file says: plain data, whatever tags it has."""
+    import yaml
+
+    text = read_text(path)
+    with reading(path, "YAML file"):
+        return yaml.safe_load(text)

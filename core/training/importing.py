@@ -6,7 +6,7 @@ import argparse
 import difflib
 import importlib
 import inspect
-import json
+import io
 import re
 import sys
 import warnings
@@ -16,13 +16,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from flowsuite.core.training.checkpoint import BASE_MODULE, CheckpointError, save_flow_checkpoint
 from flowsuite.core.training.cli import has_module
+from flowsuite.core.training.files import read_json, reason
 from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.core.training.recipes import rooms
 
 EXAMPLE = """example:
@@ -72,9 +73,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"no weights at {path}")
     if path.suffix == ".npz":
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                weights = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        except (ValueError, OSError, TypeError, AttributeError, zipfile.BadZipFile):
+            weights = {name: torch.from_numpy(array) for name, array in load_npz(path).items()}
+        except (ValueError, TypeError):
             raise CheckpointError(f"{path} is refused: expected an .npz of plain arrays of numbers") from None
         parameters = {name.removeprefix("param/"): w for name, w in weights.items() if name.startswith("param/")}
         return parameters or weights
@@ -83,9 +83,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
         except ImportError:
             raise ValueError(f"{path} needs the package safetensors: pip install safetensors") from None
-        return load_file(path)
+        try:
+            return load_file(path)
+        except Exception as error:
+            raise CheckpointError(f"{path} is refused: not a readable .safetensors ({reason(error)})") from None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # The format before zip archives says how much to read: of bytes in memory that is no more than there is.
+        source = path if zipfile.is_zipfile(path) else io.BytesIO(path.read_bytes())
+        content = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes end in whatever error the reader stumbles over
         raise CheckpointError(f"{path} is refused: {_why_refused(error)}") from None
     for name in ("state_dict", "model", "model_state_dict"):
@@ -103,16 +108,13 @@ def _why_refused(error: Exception) -> str:
             f"it holds a pickled {pickled[1]}, not only tensors; if you trust it, save its weights where that class "
             "can be imported: torch.save(torch.load(PATH, weights_only=False)['model'].state_dict(), 'weights.pt')"
         )
-    return f"it is damaged, or holds more than tensors ({' '.join(str(error).split())[:120]})"
+    return f"it is damaged, or holds more than tensors ({reason(error)})"
 
 
 def read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no configuration at {path}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: line {error.lineno}: {error.msg}") from None
+    config = read_json(path)
     if not isinstance(config, dict):
         raise ValueError(f"{path} must hold a JSON object of hyper-parameters, got {type(config).__name__}")
     return config
@@ -144,6 +146,11 @@ def main(argv: list[str]) -> int:
         except KeyError as error:
             message = f"{options.weights} and {options.config} are not of kind {options.kind}: no {error}"
             raise ValueError(message) from None
+        except ValueError as error:
+            raise ValueError(f"{options.weights} with {options.config}: {error}") from None
+        except (AttributeError, IndexError, RuntimeError, TypeError) as error:
+            message = f"{options.weights} and {options.config} are not of kind {options.kind}: {reason(error)}"
+            raise ValueError(message) from error
     for note in notes:
         print(f"note: {note.message}", file=sys.stderr)
     module_args = reference.module_args(config, init_args) if hasattr(reference, "module_args") else {}

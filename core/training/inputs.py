@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flowsuite.core.training.data import FlowDataModule
+from flowsuite.core.training.files import read_yaml
 from flowsuite.core.training.recipes import find_recipe
 
 
@@ -32,17 +34,24 @@ def data_module(name: str, options: str, modules: Mapping[str, type], package: s
 def recipe_data(
     name: str, arguments: dict[str, Any], modules: Mapping[str, type], package: str, also: str
 ) -> FlowDataModule:
-    import yaml
-
     try:
         path = find_recipe(name)
     except ValueError as error:
         raise ValueError(f"{error}; as data also expected: {also} or one of {', '.join(modules)}") from None
-    config = (yaml.safe_load(path.read_text()) or {}).get("data") or {}
+    config = read_data_config(path)
     prefix, _, cls = str(config.get("class_path", "")).rpartition(".")
     if prefix != package or cls not in modules:
         raise ValueError(f"{path}: its data are not of {package}: {config.get('class_path')}")
-    return build(modules[cls], {**config.get("init_args", {}), **arguments})
+    return build(modules[cls], {**(config.get("init_args") or {}), **arguments})
+
+
+def read_data_config(path: Path) -> dict[str, Any]:
+    """The part `data` of a configuration file; empty if it has none."""
+    config = read_yaml(path)
+    data = config.get("data") if isinstance(config, dict) else config
+    if not isinstance(data, dict | None) or not isinstance((data or {}).get("init_args"), dict | None):
+        raise ValueError(f"{path}: expected a configuration with data: class_path and init_args")
+    return data or {}
 
 
 def build(cls: type, arguments: dict[str, Any]) -> FlowDataModule:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.files import atomic_write, reason
 
 
 def grid(images: Tensor, columns: int | None = None, gap: int = 1, background: int = 128) -> Tensor:
@@ -65,9 +65,10 @@ def decode_image(data: bytes, name: str, channels: int = 3):
             if upright.mode.startswith("I;16"):  # PIL would clip 16 bits to white
                 upright = Image.fromarray((np.asarray(upright) // 257).astype(np.uint8))
             return upright.convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not a known image format" if isinstance(error, Image.UnidentifiedImageError) else error
-        raise ValueError(f"{name}: cannot be read as an image ({reason})") from None
+    except Exception as error:  # Pillow stumbles over damaged bytes in many ways
+        unknown = isinstance(error, Image.UnidentifiedImageError)
+        why = "not a known image format" if unknown else reason(error)
+        raise ValueError(f"{name}: cannot be read as an image ({why})") from None
 
 
 def open_image(path: str | Path, channels: int = 3):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from flowsuite.core.training.demo import Section
+from flowsuite.core.training.files import read_json
 from flowsuite.core.variational import experiment
 
 LAYERS = 8
@@ -62,7 +62,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
 
 def losses(folder: Path, target: str, kind: str) -> list[tuple[int, float]]:
     """(step, -ELBO as annealed) of one fit, nats; none from a file of an older version."""
-    row = json.loads((folder / "fits" / f"{target}-{kind}-{LAYERS}.json").read_text())
+    row = read_json(folder / "fits" / f"{target}-{kind}-{LAYERS}.json")
     return [(step, -elbo) for step, elbo, _ in row.get("history", [])]
 
 

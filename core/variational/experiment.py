@@ -19,7 +19,7 @@ from torch import Tensor
 
 from flowsuite.core.targets import TARGETS, Target, make_target
 from flowsuite.core.training.demo_page import Section, write_page
-from flowsuite.core.training.files import atomic_write, make_folder
+from flowsuite.core.training.files import atomic_write, make_folder, read_json
 from flowsuite.core.training.model_options import SEED
 from flowsuite.core.training.pictures import write_png
 from flowsuite.core.training.plots import density_image
@@ -66,7 +66,7 @@ def target_of(job: Job) -> Target:
 def run(job: Job, out: Path) -> dict[str, object]:
     """Fits, writes `fits/NAME.json` (figures) and, in the plane, `fits/NAME.png`; the row of the table."""
     done = out / "fits" / f"{job.name}.json"
-    if done.is_file() and (row := json.loads(done.read_text())).get("job") == asdict(job):
+    if done.is_file() and (row := read_json(done)).get("job") == asdict(job):
         return row
     torch.set_num_threads(1)
     target = target_of(job)

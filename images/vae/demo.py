@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from flowsuite.core.training.demo import Section, train_recipe
+from flowsuite.core.training.files import read_json
 from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.images.vae import commands
 
@@ -34,7 +34,7 @@ def run(folder: Path, options: Sequence[str] = ()) -> Section:
     vae("reconstruct", "--num", "12", "--out", str(folder / "reconstruction.png"))
     vae("traverse", "--out", str(folder / "traversal.png"))
     write_samples(checkpoint, folder / "samples.png")
-    figures = json.loads(report.read_text())
+    figures = read_json(report)
     return Section(
         title="Images: an autoencoder of binary digits with a flow posterior",
         text=(

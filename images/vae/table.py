@@ -12,9 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
-from flowsuite.core.training.files import atomic_write, make_folder, write_json
+from flowsuite.core.training.files import atomic_write, make_folder, read_json, read_yaml, write_json
 from flowsuite.core.training.recipes import find_recipe, recipe_name
 from flowsuite.images.commands import positive
 from flowsuite.images.vae.evaluation import measure, summarize
@@ -67,7 +65,7 @@ def flow_options(kind: str, recipe: str) -> dict[str, object]:
     posterior, n_layers, options = SIZES[kind]
     chosen: dict[str, object] = {"posterior": posterior, "n_layers": n_layers, "options": options}
     if kind == "gaussian-wide":
-        given = yaml.safe_load(find_recipe(recipe).read_text())["model"]["init_args"]["flow"]["init_args"]
+        given = read_yaml(find_recipe(recipe))["model"]["init_args"]["flow"]["init_args"]
         if given.get("network", "conv") == "dense":
             chosen["hidden"] = [round(WIDER * width) for width in given.get("hidden", (300, 300))]
         else:
@@ -98,7 +96,7 @@ def row(kind: str, seed: int, args: argparse.Namespace, options: Sequence[str]) 
     folder = args.out / f"{kind}-{seed}"
     settings = {"config": args.config, "samples": args.samples, "options": list(options)}
     done = folder / "figures.json"
-    if done.is_file() and (known := json.loads(done.read_text())).get("settings") == settings:
+    if done.is_file() and (known := read_json(done)).get("settings") == settings:
         return known
     checkpoint, seconds = train(kind, seed, args.config, folder, options)
     from flowsuite.core.training.checkpoint import load_module, read_checkpoint

@@ -86,7 +86,7 @@ def test_pickled_code_is_refused(tmp_path, capfd):
     path = tmp_path / "processed" / "training.pt"
     path.parent.mkdir()
     torch.save((Evil(), {}), path)
-    with pytest.raises(ValueError, match=r"training.pt: not a processed file of PyG") as error:
+    with pytest.raises(ValueError, match=r"training.pt: not a readable processed file of PyG") as error:
         PyGModelNet(str(tmp_path)).clouds("train")
     assert "\n" not in str(error.value) and "this ran" not in capfd.readouterr().out
     torch.save(({"pos": torch.zeros(3, 3)}, {"pos": torch.tensor([0, 3])}), path)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from flowsuite.video import arrays, video_files
+from flowsuite.core.training.numpy_files import load_npz
+from flowsuite.video import video_files
 from flowsuite.video.data import KTH, VideoArray, VideoFolder
 from flowsuite.video.data_folder import FileClips
 from flowsuite.video.gif import write_gif
@@ -186,7 +187,7 @@ def test_bombs_are_not_expanded(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("frames.npy", bytes(10_000_000))
     with pytest.raises(ValueError, match=r"expands to 0\.0 GiB, more than"):
-        arrays.load_archive(tmp_path / "a.npz", most=1000)
+        load_npz(tmp_path / "a.npz", most=1000)
     with pytest.raises(ValueError, match="expands to"):
         VideoArray(str(tmp_path / "a.npz"), max_gib=0.001).clips("train")
     containers.write_video(tmp_path / "a.avi", VIDEO)

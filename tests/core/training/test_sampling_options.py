@@ -10,8 +10,8 @@ import pytest
 from toyflow import ToyFlow
 
 from flowsuite.core.training import cli, recipes, sampling
-from flowsuite.core.training.files import load_npz
 from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.numpy_files import load_npz
 
 OPTIONS = {
     "shift": (float, "toys: added to every number"),
