@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowsuite.core.training.files import reading
+from flowsuite.core.training.torch_files import load_torch
 
 
 class InceptionFeatures(nn.Module):
@@ -61,4 +62,4 @@ def load_feature_network(path: str) -> nn.Module:
     except (RuntimeError, ValueError):
         pass
     with reading(path, "feature network: neither TorchScript nor a state_dict of torchvision's inception_v3"):
-        return InceptionFeatures(torch.load(path, map_location="cpu", weights_only=True))
+        return InceptionFeatures(load_torch(path))

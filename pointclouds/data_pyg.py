@@ -10,6 +10,7 @@ from torch import Tensor
 
 from flowsuite.core.training.files import reading, reason
 from flowsuite.core.training.seeding import fold_seed
+from flowsuite.core.training.torch_files import load_torch
 from flowsuite.pointclouds.categories import MODELNET10, did_you_mean
 from flowsuite.pointclouds.clouds import Clouds
 from flowsuite.pointclouds.data_base import PointCloudDataModule, held_out
@@ -22,7 +23,7 @@ def read_processed(path: Path, keys: list[str]) -> Iterator[dict[str, Tensor]]:
     import torch_geometric.data  # noqa: F401  registers the classes that such a file may name
 
     with reading(path, "processed file of PyG"):
-        packed, slices = torch.load(path, weights_only=True)[:2]
+        packed, slices = load_torch(path)[:2]
         packed = packed if isinstance(packed, dict) else packed.to_dict()
     missing = [key for key in keys if key not in packed or key not in slices]
     if missing:

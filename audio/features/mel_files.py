@@ -13,6 +13,7 @@ from flowsuite.audio.features.check import check_mel, not_finite
 from flowsuite.audio.features.spec import MelSpec
 from flowsuite.core.training.files import reading
 from flowsuite.core.training.numpy_files import load_npy, load_npz
+from flowsuite.core.training.torch_files import load_torch
 
 SUFFIXES = (".npy", ".npz", ".pt")
 KEYS = ("mel", "mel_spectrogram", "melspectrogram", "feats", "features")  # of archives with several arrays
@@ -70,7 +71,7 @@ def read_array(path: Path) -> np.ndarray | Tensor:
 def load(path: Path):
     if path.suffix == ".pt":
         with reading(path, ".pt of plain numbers"):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return load_torch(path)
     return load_npz(path) if path.suffix == ".npz" else load_npy(path)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from flowsuite.core.ode import Solver
 from flowsuite.core.training.files import atomic_write
 from flowsuite.core.training.module import FlowModule
+from flowsuite.core.training.torch_files import load_torch
 
 TRUSTED = ("flowsuite", "torch", "pytorch_lightning")
 COMPONENTS = (nn.Module, Solver, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
@@ -34,7 +35,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        checkpoint = load_torch(path, map_location)
     except pickle.UnpicklingError as error:
         reason = next((line for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), "")
         detail = f": {reason.strip()[:160]}" if reason else ""

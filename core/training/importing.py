@@ -6,11 +6,9 @@ import argparse
 import difflib
 import importlib
 import inspect
-import io
 import re
 import sys
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +23,7 @@ from flowsuite.core.training.files import read_json, reason
 from flowsuite.core.training.module import FlowModule
 from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.core.training.recipes import rooms
+from flowsuite.core.training.torch_files import load_torch
 
 EXAMPLE = """example:
   flowsuite import rosinality-glow model.pt --config config.json --out glow.ckpt
@@ -88,9 +87,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         except Exception as error:
             raise CheckpointError(f"{path} is refused: not a readable .safetensors ({reason(error)})") from None
     try:
-        # The format before zip archives says how much to read: of bytes in memory that is no more than there is.
-        source = path if zipfile.is_zipfile(path) else io.BytesIO(path.read_bytes())
-        content = torch.load(source, map_location="cpu", weights_only=True)
+        content = load_torch(path)
     except Exception as error:  # damaged bytes end in whatever error the reader stumbles over
         raise CheckpointError(f"{path} is refused: {_why_refused(error)}") from None
     for name in ("state_dict", "model", "model_state_dict"):

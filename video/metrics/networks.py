@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flowsuite.core.training.torch_files import load_torch
 from flowsuite.video.metrics.frechet import frechet_distance
 
 # Behind the ReLU of conv1_2, conv2_2, conv3_3, conv4_3 and conv5_3 in torchvision's `vgg16().features`.
@@ -67,7 +68,7 @@ def load_vgg(path: str) -> nn.Module:
     except ValueError as error:
         wrong = f"{error}, nor weights of torchvision's vgg16"
     try:
-        return VGGFeatures(torch.load(path, map_location="cpu", weights_only=True))
+        return VGGFeatures(load_torch(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, AttributeError, ValueError):
         raise ValueError(wrong) from None
 

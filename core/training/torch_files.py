@@ -1,0 +1,21 @@
+"""The one place that reads what `torch.save` wrote: tensors and plain data, and no code."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def load_torch(path: str | os.PathLike, map_location: Any = "cpu") -> Any:
+    """`torch.load` with `weights_only=True`; it raises whatever the reader of damaged bytes stumbles over.
+
+    Files of the format before zip archives say themselves how much to read: they are read from memory, where that is no
+    more than there is.
+    """
+    source = path if zipfile.is_zipfile(path) else io.BytesIO(Path(path).read_bytes())
+    return torch.load(source, map_location=map_location, weights_only=True)
