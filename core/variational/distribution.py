@@ -53,6 +53,7 @@ class FlowDistribution(Distribution):
     def log_prob(self, value):
         if self._validate_args:
             self._validate_sample(value)
+        value = value.to(self.flow.base.anchor.dtype)
         shape = torch.broadcast_shapes(value.shape, self._extended_shape())
         rows = value.expand(shape).flatten(0, -2) if len(shape) > 1 else value[None]
         context = None if self.context is None else self.context.repeat(len(rows) // len(self.context), 1)

@@ -65,11 +65,11 @@ def target_of(job: Job) -> Target:
 
 def run(job: Job, out: Path) -> dict[str, object]:
     """Fits, writes `fits/NAME.json` (figures) and, in the plane, `fits/NAME.png`; the row of the table."""
-    done = out / "fits" / f"{job.name}.json"
-    if done.is_file() and (row := read_json(done)).get("job") == asdict(job):
+    done, target = out / "fits" / f"{job.name}.json", target_of(job)
+    pictured = target.window is None or done.with_suffix(".png").is_file()
+    if pictured and done.is_file() and (row := read_json(done)).get("job") == asdict(job):
         return row
     torch.set_num_threads(1)
-    target = target_of(job)
     torch.manual_seed(job.seed)
     options = {"hidden_features": 64} if job.kind in NARROW else {}
     flow = Posterior(target.dims, job.kind, job.n_layers, options=options)
@@ -164,8 +164,8 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, default=5000, help="gradient steps (%(default)s)")
     add("--batch_size", type=int, default=256, help="samples a step (%(default)s)")
     add("--lr", type=float, default=5e-3, help="highest learning rate (%(default)s)")
-    rise = "steps over which the weight of the density rises to 1 (%(default)s)"
-    add("--anneal_steps", type=int, default=1500, help=rise)
+    rise = "steps over which the weight of the density rises to 1 (three tenths of the steps)"
+    add("--anneal_steps", type=int, help=rise)
     add("--envelope", default="box", choices=("box", "quartic"), help="what bounds U2, U3 and U4 (%(default)s)")
     add("--seed", type=int, default=0, help=SEED)
     add("--workers", type=int, default=1, help="processes, each with one thread (%(default)s)")
@@ -180,6 +180,8 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
     if min(options.layers) < 1:
         raise ValueError(f"--layers must be at least 1, got {options.layers}")
+    if options.anneal_steps is None:
+        options.anneal_steps = 3 * options.steps // 10
     settings = {name: getattr(options, name) for name in ("steps", "batch_size", "lr", "anneal_steps", "envelope")}
     jobs = [
         Job(target, kind, n_layers, seed=options.seed, **settings)

@@ -21,6 +21,7 @@ from flowsuite.core.variational.report import FitReport, score
 
 CHECKS = 100  # times that a fit looks at its own figures: the host waits for the device no more often
 RUNAWAY = 1e6  # spread at which a fit stops
+PROBES = 64, 256  # least and most points that a density is tried at before the first step
 CLIP = 100.0  # of the norm of the gradient
 FIRST_BETA = 0.01
 
@@ -90,9 +91,11 @@ def fit_posterior(
         Pareto k is above 0.7; `report.warnings` has the same lines.
     """
     counts = {"dim": dim, "steps": steps, "batch_size": batch_size, "samples": samples}
-    for name, value in {**counts, "importance_samples": importance_samples}.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    counts |= {"importance_samples": importance_samples} | ({} if n_layers is None else {"n_layers": n_layers})
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    window = getattr(log_density, "support", None) if window is None else _check_window(window, dim)
     if not 0 < lr < math.inf or anneal_steps < 0:
         raise ValueError(f"expected lr > 0 and anneal_steps >= 0, got {lr} and {anneal_steps}")
     if estimator not in ESTIMATORS:
@@ -101,9 +104,10 @@ def fit_posterior(
     device = flow.base.anchor.device
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
     with torch.no_grad():
-        start = flow.rsample(min(batch_size, 256), generator=generator)
-    checks.probe(log_density, start, differentiable=estimator != "forward")
-    flat = checks.flat_directions(log_density, start)
+        start = flow.rsample(min(max(batch_size, PROBES[0]), PROBES[1]), generator=generator)
+    differentiable = estimator != "forward"
+    checks.probe(log_density, start, differentiable)
+    flat = checks.flat_directions(log_density, start, differentiable)
     noted = [checks.tail_warning(flat)] if flat else []
     begin = time.perf_counter()
     draws = batch_size, 1
@@ -112,14 +116,21 @@ def fit_posterior(
     fit = _Fit(flow, log_density, steps, draws, lr, anneal_steps, estimator, generator)
     with _bar(steps if progress else 0) as advance:
         fit.run(advance)
-    window = getattr(log_density, "support", None) if window is None else window
     report, z = score(flow, log_density, samples, window, generator)
     report.steps, report.seconds = steps, time.perf_counter() - begin
-    noted += [line for line in (fit.drift(), checks.collapse_warning(z)) if line]
+    noted += [*fit.notes(), *filter(None, [checks.collapse_warning(z)])]
     report.warnings = noted + report.warnings
     for line in report.warnings:
         warnings.warn(line, stacklevel=2)
     return FittedPosterior(flow, report, fit.history)
+
+
+def _check_window(window: Sequence[float], dim: int) -> tuple[float, float, float, float]:
+    if dim != 2:
+        raise ValueError(f"window is for two dimensions, got dim={dim}")
+    if len(window) != 4 or not (window[0] < window[1] and window[2] < window[3]):
+        raise ValueError(f"window must be (left, right, bottom, top) with left < right, bottom < top, got {window}")
+    return tuple(map(float, window))
 
 
 def _prepare(flow: str | Posterior, dim: int, n_layers: int | None, seed: int | None) -> Posterior:
@@ -152,6 +163,7 @@ class _Fit:
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps, lr / 100)
         self.every = max(1, steps // CHECKS)
         self.history: list[tuple[int, float, float]] = []
+        self.narrowest: list[tuple[int, float]] = []  # step, smallest standard deviation of a coordinate
 
     def beta(self, step: int) -> float:
         return min(1.0, FIRST_BETA + step / self.anneal_steps) if self.anneal_steps else 1.0
@@ -159,6 +171,7 @@ class _Fit:
     def run(self, advance: Callable[[int, str], None]) -> None:
         self.flow.train()
         losses: list[Tensor] = []
+        points: list[Tensor] = []
         safe = self._snapshot()
         for step in range(1, self.steps + 1):
             loss, z, _ = sampled_loss(
@@ -176,44 +189,57 @@ class _Fit:
             self.optimizer.step()
             self.schedule.step()
             losses.append(loss.detach())
+            points.append(z.detach().flatten(0, -2))
             if step % self.every == 0 or step == self.steps:
-                self._look(step, torch.stack(losses), z.detach().flatten(0, -2), safe)
+                self._look(step, torch.stack(losses), points, safe)
                 advance(len(losses), f"ELBO {self.history[-1][1]:.3f}")
-                safe, losses = self._snapshot(), []
+                safe, losses, points = self._snapshot(), [], []
         self.flow.eval()
 
     def _snapshot(self) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in self.flow.state_dict().items()}
 
-    def _look(self, step: int, losses: Tensor, z: Tensor, safe: dict[str, Tensor]) -> None:
+    def _look(self, step: int, losses: Tensor, points: list[Tensor], safe: dict[str, Tensor]) -> None:
+        z = points[-1]
         spread = (z - z.mean(0)).square().mean().sqrt()
-        elbo, spread = torch.stack([-losses.mean(), spread.to(losses)]).tolist()
+        narrowest = z.std(0, correction=0).amin()
+        elbo, spread, narrowest = torch.stack([-losses.mean(), spread.to(losses), narrowest.to(losses)]).tolist()
         if not math.isfinite(elbo) or not math.isfinite(spread):
-            self._explain(step, len(losses), safe)
+            self._explain(step, points, safe)
         if spread > RUNAWAY:
             raise RuntimeError(
                 f"the samples have run away by step {step}: spread {spread:.3g}, {self.history[0][2]:.3g} at first; "
                 "the density is improper or the learning rate too high"
             )
         self.history.append((step, elbo, spread))
+        self.narrowest.append((step, narrowest))
 
-    def _explain(self, step: int, taken: int, safe: dict[str, Tensor]) -> None:
+    @torch.no_grad()
+    def _explain(self, step: int, points: list[Tensor], safe: dict[str, Tensor]) -> None:
         """Goes back to the last parameters known to be good, and raises the most telling error."""
         self.flow.load_state_dict(safe)
         self.flow.eval()
-        when = f"between steps {step - taken} and {step}"
-        with torch.no_grad():
-            for _ in range(10):
-                z = self.flow.rsample(self.n * self.bounds, generator=self.generator)
+        when = f"between steps {step - len(points)} and {step}"
+        for z in points:
+            z = z[z.isfinite().all(1)]
+            if len(z):
                 checks.check_values(self.log_density(z), z, when)
         raise RuntimeError(f"the loss is not finite {when}, though the density is: the learning rate may be too high")
 
-    def drift(self) -> str | None:
-        """Whether the samples still spread, judged at 1/4, 1/2 and 3/4 of the steps, before the rate has come down."""
-        if len(self.history) < 8:
-            return None
-        rows = [self.history[len(self.history) * i // 4] for i in (1, 2, 3)]
-        return checks.spread_warning([(step, spread) for step, _, spread in rows])
+    def notes(self) -> list[str]:
+        """What the course of the fit gives reason to doubt: an annealing that is not over, samples that still spread or
+        draw together, judged at 1/4, 1/2 and 3/4 of the steps, before the rate has come down."""
+        found = []
+        if self.beta(self.steps) < 1:
+            found.append(
+                f"beta was {self.beta(self.steps):.2g} at the end: anneal_steps of {self.anneal_steps} are more than "
+                f"the {self.steps} steps of the fit, which is one of a flatter density"
+            )
+        if len(self.history) >= 8:
+            at = [len(self.history) * i // 4 for i in (1, 2, 3)]
+            found.append(checks.spread_warning([(self.history[i][0], self.history[i][2]) for i in at]))
+            found.append(checks.shrink_warning([self.narrowest[i] for i in at]))
+        return [line for line in found if line]
 
 
 @contextlib.contextmanager

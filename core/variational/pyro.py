@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 
 class NamedLogDensity:
@@ -47,4 +48,9 @@ class NamedLogDensity:
         return {name: part.reshape(*z.shape[:-1], *shape) for (name, shape), part in named}
 
     def __call__(self, z: Tensor) -> Tensor:
-        return self.sign * torch.func.vmap(self.function)(self.unpack(z))
+        checked = Distribution._validate_args
+        Distribution.set_default_validate_args(False)  # checks of arguments branch on numbers, which vmap refuses
+        try:
+            return self.sign * torch.func.vmap(self.function)(self.unpack(z))
+        finally:
+            Distribution.set_default_validate_args(checked)

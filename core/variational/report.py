@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from flowsuite.core.variational.checks import describe
 from flowsuite.core.variational.diagnostics import GOOD_K, effective_sample_size, pareto_k
 from flowsuite.core.variational.posterior import Posterior
 from flowsuite.core.variational.quadrature import divergences
 
 GRID_POINTS = 90_000  # of the quadrature
+LEAST_KL = -0.01  # nats: below, a divergence is no rounding error
 
 
 @dataclass
@@ -26,7 +28,8 @@ class FitReport:
         log_evidence: the importance-weighted estimate of the log-normaliser from the same samples.
         ess: effective sample size of the importance ratios, a share in (0, 1].
         pareto_k: shape of their tail; above 0.7 nothing that rests on the ratios can be trusted.
-        reverse_kl, forward_kl: `KL(q || p)` and `KL(p || q)` by quadrature over `window`, in two dimensions.
+        reverse_kl, forward_kl: `KL(q || p)` and `KL(p || q)` by quadrature over `window`, in two dimensions, p being
+            normalised there: a mode outside of it counts for nothing.
         log_normalizer, mass: log-normaliser of p over that window, and the share of q inside it.
         steps, seconds: of the fit.
         warnings: what went wrong, a line each.
@@ -52,7 +55,9 @@ class FitReport:
             f"ESS {100 * self.ess:.1f} %, Pareto k {self.pareto_k:.2f}"
         )
         if self.reverse_kl is not None:
-            text += f", KL(q||p) {self.reverse_kl:.4f}, KL(p||q) {self.forward_kl:.4f}"
+            left, right, bottom, top = self.window
+            over = f"[{left:.4g}, {right:.4g}] x [{bottom:.4g}, {top:.4g}]"
+            text += f", KL(q||p) {self.reverse_kl:.4f}, KL(p||q) {self.forward_kl:.4f} over {over}"
         text += f" ({self.steps} steps, {self.seconds:.1f} s)"
         return "\n".join([text, *(f"warning: {line}" for line in self.warnings)])
 
@@ -83,6 +88,12 @@ def score(
         ess=effective_sample_size(log_w),
         pareto_k=pareto_k(log_w),
     )
+    if not log_w.isfinite().all():
+        bad = (~log_w.isfinite()).nonzero()[:, 0]
+        report.warnings.append(
+            f"log p - log q is {float(log_w[bad[0]]):g} at z = {describe(z[bad[0]])}, and not finite at {len(bad)} of "
+            f"{n} samples of the report: its figures are those of a density that is not finite everywhere"
+        )
     if report.pareto_k > GOOD_K:
         report.warnings.append(
             f"Pareto k is {report.pareto_k:.2f} > {GOOD_K}: q misses mass of p, importance-weighted figures mislead"
@@ -93,6 +104,11 @@ def score(
         step = math.sqrt((right - left) * (top - bottom) / GRID_POINTS)
         integrals = divergences(flow.log_prob, log_density, report.window, step, z.device, z.dtype)
         report.reverse_kl, report.forward_kl, report.log_normalizer, report.mass = integrals
+        if not all(LEAST_KL < kl < math.inf for kl in integrals[:2]):
+            report.warnings.append(
+                f"divergences by quadrature are {integrals[0]:.4g} and {integrals[1]:.4g}: the density is not finite "
+                "somewhere in the window, or changes too fast for the grid"
+            )
     return report, z
 
 

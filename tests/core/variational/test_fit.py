@@ -11,7 +11,7 @@ from torch.distributions import AffineTransform, ExpTransform, Normal, Transform
 
 from flowsuite.core.targets import U1, U2, Banana
 from flowsuite.core.variational import FlowDistribution, NamedLogDensity, Posterior, fit_posterior
-from flowsuite.core.variational.checks import flat_directions
+from flowsuite.core.variational.checks import flat_directions, tail_warning
 
 QUICK = {"steps": 150, "batch_size": 64, "samples": 2000, "lr": 0.05, "seed": 0, "progress": False}
 
@@ -172,8 +172,51 @@ def test_proper_densities_with_heavy_tails_or_ridges_are_not_suspected():
     cauchy = torch.distributions.Cauchy(0.0, 1.0)
     for density in (lambda z: cauchy.log_prob(z).sum(1), U1(), U2("box"), U2("quartic"), Banana()):
         assert flat_directions(density, z) == []
-    assert [i for i, _ in flat_directions(U2(), z)] == [0]
-    assert [i for i, _ in flat_directions(lambda z: -z[:, 0].square(), z)] == [1]
+    assert [line.tolist() for line, _ in flat_directions(U2(), z)] == [[1, 0]]
+    assert [line.tolist() for line, _ in flat_directions(lambda z: -z[:, 0].square(), z)] == [[0, 1]]
+
+
+def test_a_density_that_is_flat_along_a_slanted_line_is_noticed():
+    torch.manual_seed(0)
+    ((line, fall),) = flat_directions(lambda z: -0.5 * (z[:, 0] - z[:, 1]).square(), torch.randn(256, 2))
+    torch.testing.assert_close(line.abs(), torch.full((2,), 0.5).sqrt(), rtol=1e-3, atol=0)
+    assert abs(fall) < 0.1 and "the direction [" in tail_warning([(line, fall)])
+
+
+def test_densities_that_fail_far_out_are_fitted():
+    """A scale of torch.distributions becomes 0 there, which its checks refuse."""
+
+    def hierarchical(z):
+        return Normal(0.0, 1.0).log_prob(z[:, 0]) + Normal(0.0, z[:, 0].exp()).log_prob(z[:, 1])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a Gaussian is no good fit of it
+        assert fit_posterior(hierarchical, 2, "gaussian", **QUICK).report.elbo < 0
+        named = NamedLogDensity(lambda v: Normal(0.0, v["s"].exp()).log_prob(v["x"]) - v["s"] ** 2, {"s": (), "x": ()})
+        assert math.isfinite(fit_posterior(named, 2, "gaussian", **QUICK).report.elbo)
+
+
+def test_figures_that_are_not_finite_are_noted():
+    def broken(z):
+        return torch.where(z[:, 0].abs() > 3.5, math.nan, -0.5 * z.square().sum(1))
+
+    with pytest.warns(UserWarning):
+        q = fit_posterior(broken, 2, "gaussian", **(QUICK | {"steps": 1}))
+    notes = " ".join(q.report.warnings)
+    assert "is nan at z = [" in notes and "samples of the report" in notes
+    assert "divergences by quadrature are" in notes
+
+
+def test_samples_that_draw_together_are_noted():
+    """The integral of 1 / |z|^6 is infinite at 0."""
+    with pytest.warns(UserWarning):
+        q = fit_posterior(lambda z: -3 * z.square().sum(1).log(), 2, "gaussian", **(QUICK | {"steps": 400}))
+    assert any("draw together without end" in line for line in q.report.warnings)
+
+
+def test_annealing_that_is_not_over_is_noted():
+    with pytest.warns(UserWarning, match=r"beta was 0.51 at the end: anneal_steps of 200 are more than the 100 steps"):
+        fit_posterior(normal_density, 2, "gaussian", **(QUICK | {"steps": 100, "anneal_steps": 200}))
 
 
 def test_a_collapsed_posterior_is_reported_with_figures():
@@ -189,13 +232,18 @@ def test_a_collapsed_posterior_is_reported_with_figures():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"dim": 0}, "dim must be at least 1"),
+        ({"dim": 0}, "dim must be a whole number of at least 1"),
         ({"flow": "planer"}, "unknown kind of posterior 'planer'"),
         ({"flow": Posterior(3, "planar", 1)}, "expected a Posterior of 2 dimensions"),
         ({"flow": Posterior(2, "planar", 1, context_features=2)}, "2 context features"),
         ({"flow": Posterior(2, "planar", 1), "n_layers": 3}, "n_layers"),
         ({"flow": torch.nn.Linear(2, 2)}, "got Linear"),
         ({"steps": 0}, "steps"),
+        ({"steps": 2.5}, "whole number"),
+        ({"n_layers": 0}, "n_layers must be a whole number of at least 1, got 0"),
+        ({"window": (1, 0, 0, 1)}, "left < right"),
+        ({"window": (0, 1, 2)}, "left < right"),
+        ({"dim": 3, "window": (0, 1, 0, 1)}, "window is for two dimensions"),
         ({"lr": -1.0}, "lr"),
         ({"estimator": "reinforce"}, "estimator must be one of"),
     ],
