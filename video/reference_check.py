@@ -22,7 +22,8 @@ TOLD_BY_WEIGHTS = {
     "latent_width": "prior_width",
     "latent_activation": "prior_activation",
 }
-READ = ("size", "image_size", "frame_size", "frame_width", "channels", "skip", "dilations", "in_frames", "target_frames")
+SIZES = ("size", "image_size", "frame_size")
+READ = (*SIZES, "frame_width", "channels", "skip", "dilations", "in_frames", "target_frames")
 IGNORED = ("batch", "temperature", "sample_frames", "note", "seed", "case_kind", "source", "description")
 # what TensorFlow's checkpoints hold besides weights
 TRAINING = re.compile(r"(^|/)(global_step|beta[12]_power|Adam(_\d+)?)$|^(training|losses_avg)/")
@@ -87,7 +88,7 @@ def check_stacks(level: int, blocks: Sequence[Sequence[str]], rates: Sequence[in
 
 def frame_size(given: Mapping[str, Any]) -> tuple[int, int]:
     """Height and width that the config gives."""
-    size = next((given[name] for name in ("size", "image_size", "frame_size") if name in given), None)
+    size = next((given[name] for name in SIZES if name in given), None)
     if size is None:
         raise ValueError("the config of a VideoFlow must give the size of a frame as 'size'")
     sides = (size, given.get("frame_width", size)) if isinstance(size, int) else size
