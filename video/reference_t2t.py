@@ -54,8 +54,8 @@ def convert(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> tupl
         rates = dilations_for(tuple(side >> level + 1 for side in sides), init_args["dilated"])
         check_stacks(level, block_scopes(weights, net), rates, init_args["dilated"])
         read_window_net(weights, net, out, f"priors.{level}.net")
-    weights.check_all_read()
     check_state(init_args, out)
+    weights.check_all_read()
     return VIDEOFLOW, init_args, out
 
 
