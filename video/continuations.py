@@ -55,6 +55,7 @@ def continue_clips(
         return unconditional(module, n, frames, temperature, generator)
     if context.shape[0] != n or context.shape[1] < 1:
         raise ValueError(f"expected given frames of {n} videos, got {tuple(context.shape)}")
+    module.check_given(context.shape[1])
     context = context.to(module.device)
     together = each if n % each == 0 and first % each == 0 else 1  # so many neighbours share a context
     x = module.dequantize(context[::together], generator)

@@ -29,14 +29,13 @@ class BairClips(Clips):
 
     def __init__(self, paths: list[Path], camera: str = "aux1", first: int | None = None):
         self.paths, self.camera, self.first = paths, CAMERAS[camera], first
-        rows = [
-            (file, record, offset, length)
-            for file, path in enumerate(paths)
-            for record, (offset, length) in enumerate(record_offsets(path, check=True))
-        ]
-        self.records = np.array(rows, np.int64).reshape(-1, 4)
-        if not rows:
-            raise ValueError(f"{paths[0].parent}: the TFRecords hold no records")
+        rows = []
+        for file, path in enumerate(paths):
+            offsets = record_offsets(path, check=True)
+            if not offsets:
+                raise ValueError(f"{path}: holds no records, an empty file: is its download complete?")
+            rows += [(file, record, offset, length) for record, (offset, length) in enumerate(offsets)]
+        self.records = np.array(rows, np.int64)
 
     def __len__(self):
         return len(self.records)

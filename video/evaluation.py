@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -182,4 +183,9 @@ def format_shapes(shapes: dict[str, Any] | None) -> list[str]:
 
 
 def row(title: str, value: float, error: float | None = None) -> str:
-    return f"{title:<{WIDTH}}{value:10.4f}" + ("" if error is None else f" +- {error:.4f}")
+    return f"{title:<{WIDTH}}{value:10.4f}" + (plus_minus(error))
+
+
+def plus_minus(error: float | None) -> str:
+    """A standard error behind its figure; nothing where there is none, as for a single video."""
+    return "" if error is None or math.isnan(error) else f" +- {error:.4f}"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flowsuite.core.objective import bits_per_dim, importance_weighted_bound
 from flowsuite.core.training.module import FlowModule
-from flowsuite.video.data_base import VideoBatch
+from flowsuite.video.data_base import VideoBatch, VideoDataModule
 from flowsuite.video.generation import sample_figures
 from flowsuite.video.quantization import dequantize, quantize
 from flowsuite.video.videoflow import VideoFlow
@@ -160,6 +160,19 @@ class VideoModule(FlowModule):
             theirs = (data.channels, *data.size)
             if theirs != self.flow.video_shape:
                 raise ValueError(f"the data have frames {theirs} (C, H, W), the model wants {self.flow.video_shape}")
+        if isinstance(data, VideoDataModule):
+            self.compare_lengths(data)
+
+    def compare_lengths(self, data: VideoDataModule) -> None:
+        """Says where windows of the data are not those that the model is configured for."""
+        for name, theirs in (
+            ("context_frames", {data.context_frames}),
+            ("num_frames", {data.num_frames, data.eval_frames}),
+        ):
+            ours = getattr(self, name)
+            if ours not in theirs:
+                has = getattr(data, name)
+                self.print(f"note: {name} is {has} in the data and {ours} in the model, whose own is what counts there")
 
     # Validation: what is said of sigma, and the examples
 
@@ -213,6 +226,15 @@ class VideoModule(FlowModule):
 
     # Generation
 
+    def check_given(self, given: int) -> None:
+        """Raises `ValueError` if after so few frames a windowed model needs the prior of first frames, and training has
+        left that as it was."""
+        if self.flow.prior == "window" and given < self.flow.past <= self.train_context:
+            raise ValueError(
+                f"--given {given}: the model's window needs {self.flow.past} given frames; fewer only if trained with "
+                "train_context: 0"
+            )
+
     def generate(
         self,
         n: int,
@@ -234,7 +256,8 @@ class VideoModule(FlowModule):
             generator: on this module's device.
             clips: what to continue, instead of `context`: see `flowsuite.video.continuations.read_clips`.
             frames: to generate; those that complete `num_frames` by default.
-            given: frames to take of `clips`; `context_frames` by default.
+            given: frames to take of `clips`; `context_frames` by default. A windowed model that was trained behind its
+                context needs `past` at least.
             each: samples of a clip before the next clip's turn.
             first: number of the first sample.
         """

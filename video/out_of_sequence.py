@@ -13,6 +13,7 @@ from torch import Tensor
 
 from flowsuite.core.training.files import make_folder, write_json
 from flowsuite.video.curves import write_curves
+from flowsuite.video.evaluation import plus_minus
 from flowsuite.video.metrics.bits import discrete_log_prob, video_bits_per_dim
 from flowsuite.video.module import VideoModule
 from flowsuite.video.sampling import positive
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> int:
     times = list(range(args.given + 1, args.given + args.frames + 1))
     print(f"{len(bits)} videos, {args.given} frames given; bits/dim of frame t as if it were frame {args.given + 1}")
     for t, value, spread in zip(times, mean, error, strict=True):
-        print(f"t = {t:<4}{value:10.4f} +- {spread:.4f}")
+        print(f"t = {t:<4}{value:10.4f}{plus_minus(spread)}")
     write_json(
         args.out / "report.json",
         {"videos": len(bits), "given": args.given, "t": times, "bits_per_dim": mean, "error": error},

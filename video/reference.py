@@ -31,8 +31,12 @@ def from_reference(kind: str, state_dict: Mapping[str, Tensor], config: Mapping[
         kind: "t2t-videoflow", a whole model; "t2t-actnorm-init", the flow of its frames before the data-dependent
             initialisation; or "t2t-videoflow-pieces", single operations by their labels.
         state_dict: its weights by their original names (NumPy arrays or tensors).
-        config: its hyper-parameters; what the weights do not tell is `size` (of a frame), `skip` and, for frames that
-            are not square, their `width`.
+        config: its hyper-parameters; what the weights do not tell is `size` (of a frame: one number, or height and
+            width), `skip` and `dilations`.
+
+    Raises:
+        ValueError: the config contradicts the weights or has names that mean nothing; or weights are missing, left
+            over, of a wrong shape or not finite.
     """
     return build_with(CONVERTERS, kind, state_dict, config)
 

@@ -17,6 +17,7 @@ from flowsuite.core.nets.conv import EdgeConv2d, GlowNet
 from flowsuite.core.training.reference_tf import State, read_actnorm, read_conv, read_inverted_conv
 from flowsuite.video.heads import Form, as_gaussian
 from flowsuite.video.predictions import Gaussian
+from flowsuite.video.reference_check import check_finite
 from flowsuite.video.reference_t2t import (
     DILATIONS,
     block_scopes,
@@ -71,6 +72,7 @@ def make_piece(kind: str, **sizes: Any) -> nn.Module:
 
 def convert(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> tuple[str, dict[str, Any], State]:
     """Every label of the weights, `LABEL/op/...`, as a layer; and "squeeze2", which has no weights."""
+    check_finite(state_dict)
     weights = {name: torch.as_tensor(w) for name, w in state_dict.items()}
     pieces: dict[str, dict[str, Any]] = {"squeeze2": {"kind": "squeeze2"}}
     out: State = {}
@@ -78,7 +80,10 @@ def convert(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> tupl
         prefix = f"{label}/op/"
         own = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
         state: State = {}
-        pieces[label] = read_piece(own, state)
+        try:
+            pieces[label] = read_piece(own, state)
+        except KeyError as error:
+            raise ValueError(f"the weights of the operation {label} lack {error}") from None
         out |= {f"{label}.{name}": value for name, value in state.items()}
     return PIECES, {"pieces": pieces}, out
 

@@ -17,24 +17,45 @@ from flowsuite.core.training.reference_tf import (
     read_inverted_conv,
     reorder_outputs,
 )
+from flowsuite.video.reference_check import (
+    Weights,
+    check_finite,
+    check_names,
+    check_stacks,
+    check_state,
+    check_told,
+    flag,
+    frame_size,
+)
+from flowsuite.video.window_net import dilations_for
 
 VIDEOFLOW = "flowsuite.video.VideoFlow"
 DILATIONS = (1, 2, 4)
 
 
 def convert(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> tuple[str, dict[str, Any], State]:
-    """A whole model with the temporal net `conv3d_net`, the prior of all published configurations."""
+    """A whole model with the temporal net `conv3d_net`, the prior of all published configurations.
+
+    Raises:
+        ValueError: the config contradicts the weights, or weights are missing, left over, of a wrong shape or not
+            finite.
+    """
     weights, out = by_scope(state_dict), {}
+    top, given = "top/conv3d", config.get("config", config)
     init_args = flow_args(weights, config)
-    levels = init_args["levels"]
+    init_args |= prior_args(weights, top, config)
+    check_told(given, init_args)
     read_flow(weights, init_args, out)
-    top = "top/conv3d"
+    levels, sides = init_args["levels"], init_args["video_shape"][1:]
     for level in range(levels):
         last = level == levels - 1
         read_still(weights, "unconditional/top_learn_prior" if last else prior_scope(level, "level_prior"), out, level)
         net = top if last else prior_scope(level, "latent_stack")
+        rates = dilations_for(tuple(side >> level + 1 for side in sides), init_args["dilated"])
+        check_stacks(level, block_scopes(weights, net), rates, init_args["dilated"])
         read_window_net(weights, net, out, f"priors.{level}.net")
-    init_args |= prior_args(weights, top, config)
+    check_state(init_args, out)
+    weights.check_all_read()
     return VIDEOFLOW, init_args, out
 
 
@@ -44,6 +65,7 @@ def convert_uninitialized(state_dict: Mapping[str, Tensor], config: Mapping[str,
 
     weights, out = by_scope(state_dict), {}
     init_args = flow_args(weights, config)
+    check_told(config.get("config", config), init_args)
     init_args |= {"past": 1, "prior_blocks": 1, "prior_width": 1, "dilated": False, "log_std_bound": None}
     read_flow(weights, init_args, out)
     for level in range(init_args["levels"] - 1):
@@ -54,9 +76,10 @@ def convert_uninitialized(state_dict: Mapping[str, Tensor], config: Mapping[str,
     return VIDEOFLOW, init_args, {**rest, **out}
 
 
-def by_scope(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def by_scope(state_dict: Mapping[str, Tensor]) -> Weights:
     """The weights by name, without what stands before and in "body/"."""
-    return {re.sub(r"^.*?\bbody/", "", name): torch.as_tensor(w) for name, w in state_dict.items()}
+    check_finite(state_dict)
+    return Weights({re.sub(r"^.*?\bbody/", "", name): torch.as_tensor(w) for name, w in state_dict.items()})
 
 
 def numbers(weights: Mapping[str, Tensor], pattern: str) -> int:
@@ -78,15 +101,13 @@ def coupling_of(weights: Mapping[str, Tensor], step: str) -> str:
 def flow_args(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that the flow of frames decides on."""
     given = config.get("config", config)
-    size = given.get("size", given.get("image_size", given.get("frame_size")))
-    if size is None:
-        raise ValueError("the config of a VideoFlow must give the size of a frame as 'size'")
-    height, width = (size, given.get("frame_width", size)) if isinstance(size, int) else size
+    check_names(given)
+    height, width = frame_size(given)
     step = "codec/revnet_0/revnet_step_0"
     coupling = coupling_of(weights, step)
     net = f"{step}/{coupling}/nn/conv_block"
     return {
-        "video_shape": [weights[f"{step}/invertible/log_S"].numel() // 4, int(height), int(width)],
+        "video_shape": [weights[f"{step}/invertible/log_S"].numel() // 4, height, width],
         "levels": numbers(weights, r"^codec/revnet_(\d+)/"),
         "steps": numbers(weights, r"^codec/revnet_0/revnet_step_(\d+)/"),
         "width": weights[f"{net}/1_1/W"].shape[-1],
@@ -107,8 +128,8 @@ def prior_args(weights: Mapping[str, Tensor], net: str, config: Mapping[str, Any
         "prior_blocks": len(blocks),
         "prior_width": weights[f"{first}/conv_block/1_1/W"].shape[-1],
         "prior_activation": "gatu" if f"{first}/conv_block/1_tanh/W" in weights else "relu",
-        "dilated": bool(given.get("dilations", dilated)),
-        "skip": bool(given.get("skip", True)),
+        "dilated": flag(given, "dilations", dilated),
+        "skip": flag(given, "skip", True),
         "log_std_bound": None,
     }
 

@@ -21,7 +21,7 @@ from flowsuite.video.tools import (
 )
 
 EXAMPLES = """\
---data video/demo --frames 100 --out rollout
+--data video/demo --frames 5 --out rollout
 --data BAIR --given 3 --num 2 --samples 4 --temperature 0.5 --out rollout"""
 SHEET_FRAMES = 12
 

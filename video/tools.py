@@ -50,6 +50,7 @@ def load_model(args: argparse.Namespace, *outputs) -> VideoModule:
         args.temperature = module.temperature
     if args.given < 1:
         raise ValueError("the model was trained without context: say how many frames are --given")
+    module.check_given(args.given)
     return module
 
 

@@ -175,4 +175,4 @@ def gif_frames(path: Path, channels: int) -> Iterator[np.ndarray]:
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} not found") from None
     except Exception as error:  # Pillow stumbles over damaged bytes in many ways
-        raise ValueError(f"{path}: cannot be read as a GIF ({reason(error)})") from None
+        raise ValueError(f"{path}: cannot be read as a GIF, truncated? ({reason(error)})") from None

@@ -139,6 +139,8 @@ class VideoFlow(Flow):
     def check_video(self, x: Tensor) -> None:
         if not isinstance(x, Tensor) or not x.is_floating_point():
             raise TypeError(f"expected videos as floats in [-0.5, 0.5), got {getattr(x, 'dtype', type(x).__name__)}")
+        if x.dtype != self.base.anchor.dtype:
+            raise TypeError(f"the model computes in {self.base.anchor.dtype}, got videos of {x.dtype}: convert either")
         if x.ndim != 5 or tuple(x.shape[2:]) != self.video_shape or not x.shape[0]:
             wanted = ", ".join(map(str, self.video_shape))
             raise ValueError(f"expected videos of shape (B, T, {wanted}), got {tuple(x.shape)}")

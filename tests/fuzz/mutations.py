@@ -38,7 +38,8 @@ def not_a_number(value: float, size: int, order: str) -> bytes:
 
 def attacks(data: bytes) -> Iterator[bytes]:
     """The same mutations every time: cuts, other contents, huge and negative fields and numbers near the start."""
-    yield from (b"", b"\n", data[:1], data[: len(data) // 2], data[:-1], data + b"\0", data + data, data[::-1])
+    yield from (b"", b"\n", data[:1], data[:-1], data + b"\0", data + data, data[::-1])
+    yield from (data[: len(data) * eighths // 8] for eighths in range(1, 8))
     yield from (b"\xff" * len(data), b"\0" * len(data), bytes(4) + data[4:], b"no such format\n" * 9)
     yield from (gzip.compress(data), zipped({"data": data}), b"\xef\xbb\xbf" + data)
     for at in range(0, min(HEADER, len(data)), 4):

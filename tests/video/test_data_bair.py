@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import numpy as np
@@ -92,7 +93,7 @@ def flipped(content: bytearray, position: int) -> bytearray:
         (lambda c: flipped(c, len(c) - 1), "record 1: the data does not match its checksum"),
         (lambda c: flipped(c, len(c) // 2), "record 1: the length does not match its checksum"),
         (lambda c: b"hello", "not a TFRecord file, or truncated in record 0"),
-        (lambda c: b"", "hold no records"),
+        (lambda c: b"", r"traj_0_to_1\.tfrecords: holds no records"),
         (lambda c: tfrecords.record(b"\xff" * 8), "record 0: not a tf.train.Example"),
         (lambda c: tfrecords.record(tfrecords.example({"x": b"1"})), "record 0: has no frames 0/image_aux1/encoded"),
         (
@@ -122,3 +123,13 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "google_crc32c", None)
     with pytest.raises(ImportError, match="pip install google-crc32c"):
         BAIR(str(tmp_path)).dataset("test")
+
+
+def test_an_empty_file_among_good_ones_is_named(bair, tmp_path):
+    root, _ = bair
+    folder = shutil.copytree(root, tmp_path / "copy") / "softmotion30_44k" / "train"
+    (folder / "traj_2_to_3.tfrecords").write_bytes(b"")
+    data = BAIR(str(tmp_path / "copy"))
+    assert len(data.dataset("test")) == 2
+    with pytest.raises(ValueError, match=r"traj_2_to_3\.tfrecords: holds no records, an empty file"):
+        data.dataset("train")

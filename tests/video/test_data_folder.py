@@ -154,9 +154,11 @@ def test_damaged_files_are_named(tmp_path, name, content):
 def test_truncated_gif_and_picture_are_named(tmp_path):
     write_gif(tmp_path / "a.gif", torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8))
     content = (tmp_path / "a.gif").read_bytes()
-    (tmp_path / "a.gif").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"a\.gif: cannot be read as a GIF"):
-        ClipReader()(tmp_path / "a.gif")
+    for kept in range(0, len(content) - 2, len(content) // 40):
+        (tmp_path / "a.gif").write_bytes(content[:kept])
+        with pytest.raises(ValueError, match=r"a\.gif: cannot be read as a GIF, truncated\?") as caught:
+            ClipReader(size=None)(tmp_path / "a.gif")
+        assert "\n" not in str(caught.value)
     containers.write_pictures(tmp_path / "c", VIDEO)
     content = (tmp_path / "c" / "3.png").read_bytes()
     (tmp_path / "c" / "3.png").write_bytes(content[: len(content) // 2])
