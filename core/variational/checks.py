@@ -83,7 +83,7 @@ def least_varying(log_density: LogDensity, z: Tensor) -> Tensor:
 def fall_along(log_density: LogDensity, z: Tensor, line: Tensor) -> float:
     """Nats that the density falls along a line, the lesser of both ways; infinity where it cannot be evaluated."""
     place = z @ line
-    mean, std = place.mean(), place.std(correction=0)
+    mean, std = place.mean(), place.std(correction=0).clamp_min(1)  # a flow may start all but contracted to a point
     falls = []
     for sign in (-1, 1):
         values = []

@@ -58,6 +58,9 @@ def divergences(
 ) -> Divergences:
     """`KL(q || p)` and `KL(p || q)` of a normalised q and an unnormalised p over a window, by the midpoint rule.
 
+    Where log q is not a number, as far from its samples where an inverse overflows, q counts as 0: a mass of 1 says
+    that nothing was lost. Where log p is not a number the divergences are none either.
+
     Args:
         log_q, log_p: from points (N, 2) to log-densities (N,).
         bounds: left, right, bottom, top.
@@ -66,10 +69,11 @@ def divergences(
     """
     points, area = grid(bounds, step, device)
     q, p = (evaluate(f, points, dtype) + math.log(area) for f in (log_q, log_p))
+    q = torch.where(q.isnan(), -math.inf, q)
     log_z, log_mass = torch.logsumexp(p, 0), torch.logsumexp(q, 0)
     p, q = p - log_z, q - log_mass
 
     def kl(a: Tensor, b: Tensor) -> float:
-        return float(torch.where(a.exp() > 0, a.exp() * (a - b), 0.0).sum())
+        return float(torch.where(a.exp() == 0, 0.0, a.exp() * (a - b)).sum())
 
     return Divergences(kl(q, p), kl(p, q), float(log_z), float(log_mass.exp()))

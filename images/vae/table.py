@@ -87,7 +87,9 @@ def train(kind: str, seed: int, recipe: str, folder: Path, options: Sequence[str
         raise RuntimeError(f"training with posterior {kind} ended with exit code {status}")
     found = newest_checkpoint(folder / recipe_name(find_recipe(recipe)), "best")
     if found is None:
-        raise FileNotFoundError(f"training left no best.ckpt below {folder}: it ended before its first validation, give it more epochs")
+        raise FileNotFoundError(
+            f"training left no best.ckpt below {folder}: it ended before its first validation, give it more epochs"
+        )
     return found[0], time.perf_counter() - start
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.distributions import HalfCauchy, Normal
+from torch.distributions import HalfCauchy, Independent, Normal
 
 from flowsuite.core.targets import (
     TARGETS,
@@ -172,3 +172,12 @@ def test_evaluation_goes_part_by_part():
     points = torch.rand(100_000, 2, dtype=DOUBLE)
     torch.testing.assert_close(evaluate(density, points), points.sum(1))
     assert len(sizes) == 2
+
+
+def test_divergences_where_a_density_is_not_a_number():
+    """Far from q that is an inverse that overflows, and q is nothing there; p has no such excuse."""
+    bounds, p = (-6.0, 6.0, -6.0, 6.0), Independent(Normal(torch.zeros(2).double(), 1.0), 1).log_prob
+    far = lambda z: torch.where(z[:, 0] > 5.5, math.nan, p(z))  # noqa: E731
+    found = divergences(far, p, bounds)
+    assert abs(found.reverse_kl) < 1e-6 and found.mass == pytest.approx(1, abs=1e-6)
+    assert math.isnan(divergences(p, far, bounds).reverse_kl)
