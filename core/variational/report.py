@@ -104,7 +104,7 @@ def score(
         step = math.sqrt((right - left) * (top - bottom) / GRID_POINTS)
         integrals = divergences(flow.log_prob, log_density, report.window, step, z.device, z.dtype)
         report.reverse_kl, report.forward_kl, report.log_normalizer, report.mass = integrals
-        if not all(LEAST_KL < kl < math.inf for kl in integrals[:2]):
+        if not all(kl > LEAST_KL for kl in integrals[:2]) or math.isinf(integrals.reverse_kl):  # a NaN is not above
             report.warnings.append(
                 f"divergences by quadrature are {integrals[0]:.4g} and {integrals[1]:.4g}: the density is not finite "
                 "somewhere in the window, or changes too fast for the grid"
