@@ -43,8 +43,8 @@ def mels(seconds: float, device: str, batch: int = 1) -> Tensor:
 
 
 def synthesis_paths(device: str, compiled: bool) -> dict[str, Execution]:
-    """Our ways to synthesise, the plain one first. bfloat16 is for GPUs: without instructions for it, as on the CPU of
-    `results/audio_cpu.md`, it takes fifteen times as long."""
+    """Our ways to synthesise, the plain one first. bfloat16 is for GPUs: a CPU without instructions for it is
+    far slower."""
     plain = {"ours, cached": Execution(graphs=False)}
     if device == "cpu":
         return plain

@@ -14,8 +14,9 @@ class Advection(nn.Module):
     """`a_m(z) = sum_k softmax(10 w_m)_k shift_k(z)`, one for each of M = reach^2 motions, alike for all channels.
 
     The kernels are those of convolutional dynamic neural advection (arXiv 1605.07157): what moves is carried along
-    unchanged, whatever it is. They start as the shifts by whole cells within a square of `reach`, one each, all but
-    5 %; what they learn are the motions in between. Beyond its borders a latent goes on as it ends.
+    unchanged, whatever it is. They start as the shifts by whole cells within a square of `reach`, one each, to 98 %
+    at reach 3 and 94 % at reach 5; what they learn are the motions in between. Beyond its borders a
+    latent goes on as it ends.
 
     Args:
         reach: size of the kernels, odd.

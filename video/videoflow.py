@@ -56,7 +56,8 @@ class VideoFlow(Flow):
         natural_mean: power of sigma^2 on the gradients of the priors' means: 0 for the likelihood's, 1 for natural
             gradients, with which models of few moving pixels learn much faster (`Form`).
         reach: causal priors of mixtures over motions, squares of so many cells (odd), one number or one a level
-            (`MotionHead`); 0 for none. It takes the place of `mixture` and `skip`.
+            (`MotionHead`); 0 for none. It takes the place of `skip`, and of `mixture`, which is
+            1 there.
         prior_channels: of the residual stream of causal temporal nets, at least; twice those of the latent by default.
     """
 
@@ -94,6 +95,8 @@ class VideoFlow(Flow):
         mixtures, reaches = per_level("mixture", mixture, levels, 1), per_level("reach", reach, levels, 0)
         if any(reaches) and prior != "causal":
             raise ValueError(f"reach needs the causal prior, got prior {prior!r}")
+        if any(m > 1 and r for m, r in zip(mixtures, reaches, strict=True)):
+            raise ValueError(f"a level has a mixture or a reach, got mixture {mixture} and reach {reach}")
         if log_std_bound is not None and not log_std_bound > 0:
             raise ValueError(f"log_std_bound must be above 0, or None, got {log_std_bound}")
         if not 0 <= natural_mean <= 1:

@@ -67,5 +67,7 @@ def test_without_a_last_step_all_motions_are_equal():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="reach needs the causal prior"):
         VideoFlow((3, 8, 8), levels=1, steps=1, width=4, prior="window", reach=3)
+    with pytest.raises(ValueError, match=r"a level has a mixture or a reach, got mixture 8 and reach \[0, 3\]"):
+        VideoFlow((3, 8, 8), levels=2, steps=1, width=4, prior="causal", mixture=8, reach=[0, 3])
     with pytest.raises(ValueError, match="reach must be a number >= 0, or one for each of the 2 levels"):
         VideoFlow((3, 8, 8), levels=2, steps=1, width=4, prior="causal", reach=[3])
