@@ -37,7 +37,7 @@ def as_gaussian(h: Tensor, previous: Tensor | None, form: Form) -> Gaussian:
     log_std = soft_clamp(log_std, form.bound)
     if form.natural and delta.requires_grad:
         factor = (2 * form.natural * log_std.detach()).exp()
-        delta = delta * factor + (delta * (1 - factor)).detach()
+        delta = delta.detach() + factor * (delta - delta.detach())
     return Gaussian(delta if previous is None else previous + delta, log_std)
 
 
