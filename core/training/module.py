@@ -18,6 +18,7 @@ from flowsuite.core.objective import negative_log_likelihood
 from flowsuite.core.training.ema import ExponentialMovingAverage
 from flowsuite.core.training.files import write_npz
 from flowsuite.core.training.finite import FiniteWatch, check_some_update, finite, stack_figures
+from flowsuite.core.training.optim import update_all_at_once
 from flowsuite.core.training.seeding import fold_seed, global_seed
 from flowsuite.core.training.spikes import SpikeGuard
 
@@ -208,6 +209,7 @@ class FlowModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        update_all_at_once(optimizer)
         if self.lr_scheduler is None:
             return {"optimizer": optimizer}
         scheduler = self.lr_scheduler(optimizer)

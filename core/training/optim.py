@@ -1,4 +1,4 @@
-"""The optimiser of the published Glow code."""
+"""The optimiser of the published Glow code, and the kernels that optimisers of torch run on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class GlowAdamax(torch.optim.Optimizer):
@@ -76,3 +76,20 @@ class GlowAdamax(torch.optim.Optimizer):
         torch._foreach_maximum_(maxima, torch._foreach_abs(grads))
         step_size = group["lr"] * math.sqrt(1 - beta2**t) / (1 - beta1**t)
         torch._foreach_addcdiv_(parameters, means, torch._foreach_add(maxima, group["eps"]), value=-step_size)
+
+
+def update_all_at_once(optimizer: torch.optim.Optimizer) -> None:
+    """Lets an optimiser of torch update all parameters by one fused kernel, or one a formula, where it can.
+
+    By default torch goes through the parameters one by one on a CPU: for a small flow of some hundred tensors that
+    costs five times as much. A choice made by hand (`fused`, `foreach`, `capturable`, `differentiable`) stands.
+    """
+    fused = isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD))
+    for group in optimizer.param_groups:
+        open_to_choice = "foreach" in group and group["foreach"] is None and group.get("fused") is None
+        if not open_to_choice or group["differentiable"] or group.get("capturable", False):
+            continue
+        if fused and all(type(p) is nn.Parameter and p.is_floating_point() for p in group["params"]):
+            group["fused"] = True
+        else:
+            group["foreach"] = True

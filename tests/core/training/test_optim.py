@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from flowsuite.core.training.optim import GlowAdamax
+from flowsuite.core.training.optim import GlowAdamax, update_all_at_once
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4)])
@@ -57,3 +57,38 @@ def test_bad_arguments():
         GlowAdamax([w], betas=(0.9, 1.0))
     with pytest.raises(ValueError, match="lr"):
         GlowAdamax([w], lr=-1)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax", "SGD", "RMSprop", "Adagrad", "NAdam", "RAdam"])
+def test_all_at_once_is_the_same_update(name):
+    shapes, generator = [(3, 4), (5,), ()], torch.Generator().manual_seed(0)
+    start = [torch.randn(shape, dtype=torch.float64, generator=generator) for shape in shapes]
+    grads = [[torch.randn(shape, dtype=torch.float64, generator=generator) for shape in shapes] for _ in range(4)]
+
+    def trained(all_at_once):
+        weights = [torch.nn.Parameter(w.clone()) for w in start]
+        optimizer = getattr(torch.optim, name)(weights, lr=0.1)
+        if all_at_once:
+            update_all_at_once(optimizer)
+            group = optimizer.param_groups[0]
+            assert group["fused" if name in ("Adam", "AdamW", "SGD") else "foreach"]
+        for of_step in grads:
+            for w, g in zip(weights, of_step, strict=True):
+                w.grad = g.clone()
+            optimizer.step()
+        return weights
+
+    for w, expected in zip(trained(True), trained(False), strict=True):
+        torch.testing.assert_close(w, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_choice_made_by_hand_stands():
+    w = torch.nn.Parameter(torch.ones(2))
+    for chosen in ({"foreach": False}, {"fused": False}, {"capturable": True}):
+        optimizer = torch.optim.Adam([w], **chosen)
+        before = dict(optimizer.param_groups[0])
+        update_all_at_once(optimizer)
+        assert optimizer.param_groups[0] == before
+    glow = GlowAdamax([w])
+    update_all_at_once(glow)
+    assert "foreach" not in glow.param_groups[0]
