@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers_cnf import TorchdiffeqCNF, count_zuko, zuko_cnf
-from benchmarks.race import Run, race_table, train
+from benchmarks.race import EMA_DECAY, Run, averaged, race, race_table, train
 from benchmarks.table import Column, Table
 from benchmarks.timing import medians
 from flowsuite.core.data.densities import sample_toy
@@ -25,7 +24,6 @@ from flowsuite.core.training.ema import ExponentialMovingAverage
 
 END_TIME, HIDDEN, TOYS = 0.5, (64, 64, 64), ("8gaussians", "2spirals")
 LEARNING_RATES = (1e-3, 4e-3)  # the published one of FFJORD's toys, and about that of our recipe of flow matching
-EMA_DECAY = 0.995  # of that recipe
 TORCHDIFFEQ = "torchdiffeq FFJORD, Hutchinson"
 
 
@@ -200,44 +198,28 @@ def without_grad(function: Callable[[], object]) -> Callable[[], object]:
     return run
 
 
-def race(toy: str, args: argparse.Namespace) -> Table:
-    """Seconds of training until the test NLL (exact, dopri5 at 1e-5) is that of the torchdiffeq FFJORD at the end.
-
-    Everyone trains with the learning rate of `LEARNING_RATES` that is better after a sixth of the time.
-    """
+def toy_race(toy: str, args: argparse.Namespace) -> Table:
+    """Seconds of training until the test NLL (exact, dopri5 at 1e-5) is the best of the torchdiffeq FFJORD's."""
     test = sample_toy(toy, 2000, torch.Generator().manual_seed(99))
-    runs, rates = {}, {}
-    for name, make in contenders(2, not args.no_compile).items():
-        pilots = {lr: run_for(make, toy, lr, test, args.seconds / 6, 1, args) for lr in LEARNING_RATES}
-        ended = {lr: run.curve[-1][1] for lr, run in pilots.items()}
-        rates[name] = min(ended, key=lambda lr: ended[lr] if math.isfinite(ended[lr]) else math.inf)
-        runs[name] = run_for(make, toy, rates[name], test, args.seconds, 24, args)
-    table = race_table(f"{toy}, batch {args.batch}: test NLL against training time", runs, TORCHDIFFEQ, args.seconds)
-    table.columns.append(Column("learning rate", "", ".0e"))
-    for row in table.rows:
-        row.append(rates[row[0]])
-    return table
+    makers = contenders(2, not args.no_compile)
 
+    def run(name: str, lr: float, seconds: float, points: int) -> Run:
+        torch.manual_seed(0)
+        contender = makers[name]()
+        frozen_step(contender, batches(toy, args.batch, 3)())  # compilation happens here, off the clock
+        optimizer, draws = optimizer_for(contender, lr), batches(toy, args.batch, 7)
+        step = functools.partial(train_step, contender, optimizer, draws)
+        return train(step, functools.partial(test_nll, contender, test), seconds, points)
 
-def run_for(make: Callable[[], Contender], toy: str, lr: float, test: Tensor, seconds: float, points: int, args) -> Run:
-    """A new contender, trained for `seconds`; what it compiles is compiled off the clock."""
-    torch.manual_seed(0)
-    contender = make()
-    frozen_step(contender, batches(toy, args.batch, 3)())
-    optimizer, draws = optimizer_for(contender, lr), batches(toy, args.batch, 7)
-    step = functools.partial(train_step, contender, optimizer, draws)
-    return train(step, functools.partial(test_nll, contender, test), seconds, points)
+    runs, rates = race(run, makers, LEARNING_RATES, args.seconds)
+    title = f"{toy}, batch {args.batch}: test NLL against training time"
+    return race_table(title, runs, rates, TORCHDIFFEQ, args.seconds)
 
 
 @torch.no_grad()
 def test_nll(contender: Contender, test: Tensor) -> float:
-    if contender.average is None:
+    with averaged(contender.average):
         return -contender.log_prob(test).mean().item()
-    contender.average.swap_in()
-    try:
-        return -contender.log_prob(test).mean().item()
-    finally:
-        contender.average.swap_out()
 
 
 def tables(args: argparse.Namespace) -> Iterator[Table]:
@@ -246,4 +228,4 @@ def tables(args: argparse.Namespace) -> Iterator[Table]:
             yield step_table(100, warm_up, args)
     if args.part != "steps":
         for toy in TOYS:
-            yield race(toy, args)
+            yield toy_race(toy, args)

@@ -41,6 +41,7 @@ class MoleculeModule(FlowModule):
     """
 
     flow_class: type[nn.Module]
+    compiles = False
 
     def __init__(
         self,

@@ -45,6 +45,7 @@ class VideoModule(FlowModule):
         kwargs: those of `FlowModule`.
     """
 
+    compiles = False
     context_by_option = True
 
     def __init__(

@@ -38,6 +38,7 @@ class ContinuousTraining:
         tight_unit: name of that unit, and how many nats per example it is.
     """
 
+    compiles = False  # `FixedGrid(compile=True)` compiles a step of a solver
     penalties: tuple[str, ...] = ()
     penalty_weights: Mapping[str, float] = MappingProxyType({})
     tight = 0.01

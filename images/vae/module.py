@@ -40,6 +40,8 @@ class VAEModule(FlowModule):
         kwargs: those of `FlowModule`.
     """
 
+    compiles = False
+
     def __init__(
         self,
         flow: FlowVAE,

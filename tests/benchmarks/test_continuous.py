@@ -10,7 +10,7 @@ pytest.importorskip("zuko")
 from benchmarks import cnf, pointclouds, timing
 from benchmarks.claims import CLAIMS
 from benchmarks.comparisons import find
-from benchmarks.race import Run, race_table
+from benchmarks.race import Run, race, race_table
 
 ARGS = argparse.Namespace(rounds=1, no_compile=True, seconds=0.05, batch=16, part=None)
 
@@ -36,15 +36,30 @@ def test_a_race():
         "ours": Run([(0.5, 2.5), (2.0, 1.5)], 20),
         "slow": Run([(5.0, 2.1)], 3),
     }
-    table = race_table("A race", runs, "peer", 5)
+    table = race_table("A race", runs, dict.fromkeys(runs, 1e-3), "peer", 5)
     assert [row[:3] for row in table.rows] == [["peer", 4.0, 1.0], ["ours", 2.0, 2.0], ["slow", "not reached", None]]
-    assert "| slow | not reached | - | 2.100 | 2.100 | 3 |" in str(table) and "time to 2.000 nats, s" in str(table)
+    assert "| slow | not reached | - | 2.100 | 2.100 | 3 | 1e-03 |" in str(table) and "time to 2.000 nats, s" in str(
+        table
+    )
+
+
+def test_everyone_races_with_the_better_rate():
+    ended = {("a", 1.0): 2.0, ("a", 2.0): 1.0, ("b", 1.0): 3.0, ("b", 2.0): float("nan")}
+    made = []
+
+    def run(name, rate, seconds, points):
+        made.append((name, rate, seconds, points))
+        return Run([(seconds, ended[name, rate])], 1)
+
+    runs, rates = race(run, "ab", (1.0, 2.0), 60.0)
+    assert rates == {"a": 2.0, "b": 1.0} and runs["b"].curve == [(60.0, 3.0)]
+    assert made[:3] == [("a", 1.0, 10.0, 1), ("a", 2.0, 10.0, 1), ("a", 2.0, 60.0, 24)]
 
 
 def test_tables_of_toy_flows(once, monkeypatch):
     monkeypatch.setattr(cnf, "TOYS", ("8gaussians",))
     monkeypatch.setattr(cnf, "batches", lambda name, size, seed: lambda: cnf.sample_toy(name, min(size, 16)))
-    tables = [cnf.step_table(100, 0, ARGS), cnf.race("8gaussians", ARGS)]
+    tables = [cnf.step_table(100, 0, ARGS), cnf.toy_race("8gaussians", ARGS)]
     assert len(tables[0].rows) == len(tables[1].rows) == 5
     missing, count = claims_without("cnf", tables, "after 300")
     assert set(missing) == {c.what for c in CLAIMS["cnf"]() if "2spirals" in c.what} and count > 10

@@ -241,3 +241,33 @@ def test_samples_are_written_whole(tmp_path):
     assert path.name == "samples_000010.npz"
     np.testing.assert_array_equal(np.load(path)["samples"], samples.numpy())
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_compiling_begins_after_the_initialisation(tmp_path, monkeypatch):
+    calls = []
+    flow = ToyFlow(noise=False)
+    monkeypatch.setattr(flow.transform, "compile", lambda **kwargs: calls.append(module.flow_initialized))
+    module = FlowModule(flow, compile=True)
+    fit(module, tmp_path)
+    assert calls == [True]
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_the_same_run(tmp_path):
+    weights = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        module = FlowModule(ToyFlow(noise=False), lambda p: torch.optim.SGD(p, lr=0.01), compile=compiled)
+        fit(module, tmp_path / str(compiled))
+        weights.append(module.state_dict())
+    assert weights[0].keys() == weights[1].keys()
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, rtol=1e-4, atol=1e-5)
+
+
+def test_what_cannot_compile_says_so():
+    class Stepwise(FlowModule):
+        compiles = False
+
+    with pytest.raises(ValueError, match="Stepwise has no compile"):
+        Stepwise(ToyFlow(), compile=True)
