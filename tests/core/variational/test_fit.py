@@ -98,7 +98,7 @@ def test_progress_is_on_stderr(capsys):
 
 
 def test_a_posterior_of_ones_own_is_fitted_in_place_in_its_precision():
-    flow = Posterior(2, "radial", 2).double()
+    flow = Posterior(2, "planar", 2).double()
     q = fit_posterior(normal_density, 2, flow, **QUICK)
     assert q.flow is flow and q.sample((3,)).dtype == torch.float64
     again = fit_posterior(normal_density, 2, flow, **QUICK)
