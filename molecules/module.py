@@ -16,7 +16,7 @@ from flowsuite.molecules.graphaf import GraphAF
 from flowsuite.molecules.packed import PackedMolecules, ordered_batch, to_dense
 from flowsuite.molecules.prefix import Prefixes
 from flowsuite.molecules.sampler import Generated
-from flowsuite.molecules.samples import save_part, write_all
+from flowsuite.molecules.samples import remove_parts, save_part, write_all
 from flowsuite.molecules.testing import judge, print_headline, save
 
 EXAMPLES = 24  # molecules in TensorBoard's picture
@@ -120,6 +120,9 @@ class MoleculeModule(FlowModule):
     def finish_samples(self, out, firsts, sdf: bool = False, svg: bool = False):
         """`molecules.smi`, `.csv`, `.png` (or `.svg`) and, if asked for, `.sdf` of all samples."""
         return write_all(Path(out), firsts, sdf, svg)
+
+    def discard_samples(self, out, firsts):
+        remove_parts(Path(out), firsts)
 
     @torch.no_grad()
     def example_images(self):
