@@ -17,8 +17,9 @@ from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.molecules.chemistry import smiles_from_packed
 from flowsuite.molecules.csv_files import write_csv
 from flowsuite.molecules.draw import write_grid
-from flowsuite.molecules.mapping import default_workers, map_molecules
+from flowsuite.molecules.mapping import map_molecules
 from flowsuite.molecules.packed import PackedMolecules
+from flowsuite.molecules.processes import default_workers
 from flowsuite.molecules.properties import PROPERTIES, properties_of
 from flowsuite.molecules.sampler import Generated
 from flowsuite.molecules.smiles import parse, quiet

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from flowsuite.core.training.seeding import fold_seed, global_seed
 from flowsuite.molecules.chemistry import smiles_from_packed
-from flowsuite.molecules.mapping import default_workers
 from flowsuite.molecules.metrics.basic import under, uniqueness, validity
 from flowsuite.molecules.metrics.report import evaluate
 from flowsuite.molecules.metrics.table import Report
+from flowsuite.molecules.processes import default_workers
 from flowsuite.molecules.properties import PROPERTIES
 from flowsuite.molecules.sampler import Generated
 from flowsuite.molecules.smiles import parse
