@@ -32,6 +32,10 @@ class Screen:
         for index in np.flatnonzero(~(self.bits & ~pattern_bits(mol)).any(1)):
             yield self.patterns[index]
 
+    def count(self, mol: Chem.Mol) -> int:
+        """How many of the patterns the molecule has."""
+        return sum(mol.HasSubstructMatch(pattern) for pattern in self.candidates(mol))
+
     def has_match(self, mol: Chem.Mol) -> bool:
         """Whether the molecule has at least one of the patterns."""
         return any(mol.HasSubstructMatch(pattern) for pattern in self.candidates(mol))
