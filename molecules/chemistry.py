@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
-from flowsuite.molecules.mapping import bar, in_processes
+from flowsuite.molecules.mapping import bar
+from flowsuite.molecules.processes import in_processes
 from flowsuite.molecules.smiles import parse, quiet
 from flowsuite.molecules.vocabulary import Vocabulary, atom_name
 
@@ -238,8 +239,7 @@ def smiles_from_packed(packed: PackedMolecules, workers: int = 0, progress: str 
     starts = range(0, len(packed), DECODED_AT_A_TIME)
     numbers = range(len(packed))
     chunks = ([packed.graph(i) for i in numbers[start : start + DECODED_AT_A_TIME]] for start in starts)
-    workers = min(workers, len(starts))
-    results = in_processes(work, chunks, workers) if workers else map(work, chunks)
+    results = in_processes(work, chunks, min(workers, len(starts)))
     found = []
     with bar(progress, len(packed)) as advance:
         for part in results:

@@ -16,8 +16,8 @@ from flowsuite.molecules.data_cache import encode_cached
 from flowsuite.molecules.dataset import ORDERS, MoleculeSet
 from flowsuite.molecules.encode import EncodedMolecules
 from flowsuite.molecules.encoding_report import EncodingReport
-from flowsuite.molecules.mapping import default_workers
 from flowsuite.molecules.packed import PackedMolecules
+from flowsuite.molecules.processes import default_workers
 from flowsuite.molecules.vocabulary import Vocabulary
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flowsuite.core.training.demo import Section, train_recipe
 from flowsuite.core.training.files import atomic_write, read_json
-from flowsuite.core.training.sampling import main as sample
+from flowsuite.core.training.sampling_options import main as sample
 from flowsuite.molecules import commands
 from flowsuite.molecules.bars import write_bars
 from flowsuite.molecules.data import NCI

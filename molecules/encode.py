@@ -19,8 +19,9 @@ from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.molecules.chemistry import LARGEST, EncodingError
 from flowsuite.molecules.encoder import Encoded, Encoder, Preparation, count_atoms
 from flowsuite.molecules.encoding_report import EncodingReport, Tally
-from flowsuite.molecules.mapping import bar, in_processes
+from flowsuite.molecules.mapping import bar
 from flowsuite.molecules.packed import PackedMolecules
+from flowsuite.molecules.processes import in_processes
 from flowsuite.molecules.properties import PROPERTIES, property_function
 from flowsuite.molecules.readers import Record, read_records
 from flowsuite.molecules.vocabulary import ELEMENTS, Vocabulary, atom_name
@@ -157,8 +158,6 @@ def pack(encoded: Sequence[Encoded], encoder: Encoder) -> PackedMolecules:
 
 def in_chunks(work: Callable, records: Iterable[Record], workers: int) -> Iterator[tuple[list[Record], Any]]:
     """`(records, work((number of the first, records)))` chunk by chunk; in this process if there is only one."""
-    if workers < 0:
-        raise ValueError(f"workers must be 0 or more, got {workers}")
     records = iter(records)
     ahead = [list(islice(records, CHUNK)), list(islice(records, CHUNK))]
     chunks = chain(ahead, iter(lambda: list(islice(records, CHUNK)), []))
@@ -171,8 +170,7 @@ def in_chunks(work: Callable, records: Iterable[Record], workers: int) -> Iterat
             yield first, chunk
             first += len(chunk)
 
-    results = in_processes(work, numbered(), workers) if workers and ahead[1] else map(work, numbered())
-    for result in results:
+    for result in in_processes(work, numbered(), workers if ahead[1] else min(workers, 0)):
         yield held.pop(0), result
 
 

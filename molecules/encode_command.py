@@ -10,8 +10,7 @@ from pathlib import Path
 
 from flowsuite.core.training.files import atomic_write, check_writable
 from flowsuite.core.training.model_options import QUIET
-from flowsuite.molecules.encode import encode_file
-from flowsuite.molecules.mapping import default_workers
+from flowsuite.molecules.processes import default_workers
 from flowsuite.molecules.readers import FORMATS
 from flowsuite.molecules.vocabulary import PRESETS
 
@@ -65,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.out and Path(args.out).suffix != ".npz":
         raise ValueError(f"--out must end in .npz, got {args.out}")
     check_writable(args.out, args.report)
+    from flowsuite.molecules.encode import encode_file  # only now: it takes seconds to import
+
     begin = time.perf_counter()
     one_name = len(args.atoms) == 1 and (args.atoms[0] == "auto" or args.atoms[0] in PRESETS)
     encoded = encode_file(

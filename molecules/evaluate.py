@@ -6,9 +6,7 @@ import argparse
 
 from flowsuite.core.training.files import check_writable
 from flowsuite.core.training.model_options import QUIET
-from flowsuite.molecules.mapping import default_workers
-from flowsuite.molecules.metrics.report import evaluate
-from flowsuite.molecules.readers import read_smiles
+from flowsuite.molecules.processes import default_workers
 
 EXAMPLES = """\
 examples:
@@ -49,9 +47,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs `evaluate`; errors are exceptions with a message of one line."""
+    args = make_parser().parse_args(argv)
+    # Only now: these take seconds to import, and help must answer at once.
     import torch
 
-    args = make_parser().parse_args(argv)
+    from flowsuite.molecules.metrics.report import evaluate
+    from flowsuite.molecules.readers import read_smiles
+
     check_writable(args.out)
     sets = {name: read_smiles(path) for name in ("train", "test", "scaffold_test") if (path := getattr(args, name))}
     report = evaluate(

@@ -13,11 +13,12 @@ from flowsuite.core.training.module import FlowModule
 from flowsuite.core.training.seeding import fold_seed, global_seed
 from flowsuite.molecules.chemistry import EncodingError, graph_from_mol, read_mol, smiles_from_packed
 from flowsuite.molecules.graphaf import GraphAF
+from flowsuite.molecules.metrics.table import Report
 from flowsuite.molecules.packed import PackedMolecules, ordered_batch, to_dense
 from flowsuite.molecules.prefix import Prefixes
 from flowsuite.molecules.sampler import Generated
-from flowsuite.molecules.samples import save_part, write_all
-from flowsuite.molecules.testing import judge, print_headline, save
+from flowsuite.molecules.samples import remove_parts, save_part, write_all
+from flowsuite.molecules.testing import draw_both, judge, print_headline, save
 
 EXAMPLES = 24  # molecules in TensorBoard's picture
 
@@ -27,9 +28,8 @@ class MoleculeModule(FlowModule):
     `expand(batch)`, which turns a PyG batch into what its density takes; a subclass defines `loss`, `generate` and
     `rebuilt`.
 
-    After a test, one process draws `test_samples` molecules with valence checks, and
-    as many without, compares them with the training and test molecules, see `flowsuite.molecules.testing`, and
-    writes `molecules.json`.
+    After a test, all processes together draw `test_samples` molecules with valence checks, and as many without; one
+    compares them with the training and test molecules, see `flowsuite.molecules.testing`, and writes `molecules.json`.
 
     Args:
         flow: the model, of the class `flow_class`.
@@ -122,6 +122,9 @@ class MoleculeModule(FlowModule):
         """`molecules.smi`, `.csv`, `.png` (or `.svg`) and, if asked for, `.sdf` of all samples."""
         return write_all(Path(out), firsts, sdf, svg)
 
+    def discard_samples(self, out, firsts):
+        remove_parts(Path(out), firsts)
+
     @torch.no_grad()
     def example_images(self):
         """A grid of generated molecules."""
@@ -142,14 +145,20 @@ class MoleculeModule(FlowModule):
         return Path(self.trainer.default_root_dir)
 
     def on_test_epoch_end(self) -> None:
-        if self.test_samples and self.trainer.is_global_zero:
-            report, figures = judge(self, getattr(self.trainer, "datamodule", None))
-            print_headline(figures, self.test_samples, self.test_temperature)
-            report.print()
-            path = save(report, figures, self.report_folder())
-            self.print(f"all figures and histograms: {path}")
-            self.log_dict({f"test/{name}": value for name, value in figures.items()}, rank_zero_only=True)
+        if self.test_samples:
+            data = getattr(self.trainer, "datamodule", None)
+            drawn = draw_both(self, data)
+            if self.trainer.is_global_zero:
+                self.report(*judge(self, data, drawn))
         super().on_test_epoch_end()
+
+    def report(self, report: Report, figures: dict[str, float]) -> None:
+        """Prints, writes and logs what `judge` found."""
+        print_headline(figures, self.test_samples, self.test_temperature)
+        report.print()
+        path = save(report, figures, self.report_folder())
+        self.print(f"all figures and histograms: {path}")
+        self.log_dict({f"test/{name}": value for name, value in figures.items()}, rank_zero_only=True)
 
 
 class GraphAFModule(MoleculeModule):

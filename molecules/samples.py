@@ -17,8 +17,9 @@ from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.molecules.chemistry import smiles_from_packed
 from flowsuite.molecules.csv_files import write_csv
 from flowsuite.molecules.draw import write_grid
-from flowsuite.molecules.mapping import default_workers, map_molecules
+from flowsuite.molecules.mapping import map_molecules
 from flowsuite.molecules.packed import PackedMolecules
+from flowsuite.molecules.processes import default_workers
 from flowsuite.molecules.properties import PROPERTIES, properties_of
 from flowsuite.molecules.sampler import Generated
 from flowsuite.molecules.smiles import parse, quiet
@@ -50,6 +51,13 @@ def load_part(out: Path, first: int) -> Generated:
     return Generated(PackedMolecules.load(path), *(torch.from_numpy(flags[k]) for k in ("rejected", "unattached")))
 
 
+def remove_parts(out: Path, parts: Sequence[int]) -> None:
+    """Removes the parts that begin with these numbers, as far as they are there."""
+    for first in parts:
+        for path in (part_path(out, first), _flags(part_path(out, first))):
+            path.unlink(missing_ok=True)
+
+
 def write_all(out: Path, parts: Sequence[int], sdf: bool = False, svg: bool = False) -> str:
     """All parts put together into `molecules.smi`, `.csv`, a picture and, if asked for, `.sdf`.
 
@@ -62,20 +70,19 @@ def write_all(out: Path, parts: Sequence[int], sdf: bool = False, svg: bool = Fa
     generated = Generated.join([load_part(out, first) for first in parts])
     workers = default_workers() if len(generated) > FEW else 0
     smiles = smiles_from_packed(generated.molecules, workers=workers, progress="canonical SMILES")
-    for stale in ("smi", "csv", "png", "svg", "sdf"):
+    rows = describe(smiles, generated, workers)
+    for stale in ("smi", "csv", "png", "svg", "sdf"):  # only now: what takes its time, and may be stopped, is done
         (out / f"molecules.{stale}").unlink(missing_ok=True)
     valid = [text for text in smiles if text is not None]
     with atomic_write(out / "molecules.smi") as file:
         file.write("".join(f"{text}\n" for text in valid).encode())
-    write_csv(out / "molecules.csv", describe(smiles, generated, workers))
+    write_csv(out / "molecules.csv", rows)
     if valid:
         legends = [f"QED {PROPERTIES['qed'](parse(text)):.2f}" for text in valid[:SHOWN]]
         write_grid(out / f"molecules.{'svg' if svg else 'png'}", valid[:SHOWN], legends)
     if sdf:
         write_sdf(out / "molecules.sdf", valid)
-    for first in parts:
-        for path in (part_path(out, first), _flags(part_path(out, first))):
-            path.unlink()
+    remove_parts(out, parts)
     unrefused = int((generated.rejected == 0).sum())
     return (
         f"{len(valid)} of {len(smiles)} valid, {len(set(valid))} different, {unrefused} without a refused draw, "

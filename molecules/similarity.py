@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 ROWS, COLUMNS = 1024, 8192  # molecules of a block of the similarity matrix
+SQUARE = 2048  # of one of a set and itself
 
 
 def unpack(packed: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
@@ -34,6 +35,16 @@ def blocks(a: np.ndarray, b: np.ndarray, device: str | torch.device = "cpu") -> 
             yield rows, columns, similarity(bits, unpack(b[columns], device))
 
 
+def own_blocks(a: np.ndarray, device: str | torch.device = "cpu") -> Iterator[tuple[slice, slice, Tensor]]:
+    """As `blocks` of a set and itself, but of two blocks that mirror each other only the one above the diagonal."""
+    for left in range(0, len(a), SQUARE):
+        rows = slice(left, min(left + SQUARE, len(a)))
+        bits = unpack(a[rows], device)
+        for top in range(left, len(a), SQUARE):
+            columns = slice(top, min(top + SQUARE, len(a)))
+            yield rows, columns, similarity(bits, bits if top == left else unpack(a[columns], device))
+
+
 def nearest(a: np.ndarray, b: np.ndarray, device: str | torch.device = "cpu") -> np.ndarray:
     """Of each row of `a` its largest similarity to a row of `b`, (n,)."""
     best = torch.zeros(len(a), dtype=torch.float64, device=device)
@@ -45,19 +56,24 @@ def nearest(a: np.ndarray, b: np.ndarray, device: str | torch.device = "cpu") ->
 def nearest_other(a: np.ndarray, device: str | torch.device = "cpu") -> np.ndarray:
     """Of each row its largest similarity to another row, (n,); 0 for a row alone."""
     best = torch.zeros(len(a), dtype=torch.float64, device=device)
-    for rows, columns, found in blocks(a, a, device):
-        places = torch.arange(rows.start, rows.stop, device=device)
-        same = places[:, None] == torch.arange(columns.start, columns.stop, device=device)
-        best[rows] = torch.maximum(best[rows], found.masked_fill(same, 0.0).amax(1))
+    for rows, columns, found in own_blocks(a, device):
+        if rows == columns:
+            found.fill_diagonal_(0.0)
+        else:
+            best[columns] = torch.maximum(best[columns], found.amax(0))
+        best[rows] = torch.maximum(best[rows], found.amax(1))
     return best.cpu().numpy()
 
 
 def mean_powers(a: np.ndarray, device: str | torch.device = "cpu") -> tuple[np.ndarray, np.ndarray]:
     """Of each row the mean similarity to all rows, itself included, and the mean squared similarity: (n,) each."""
     first, second = (torch.zeros(len(a), dtype=torch.float64, device=device) for _ in range(2))
-    for rows, _, found in blocks(a, a, device):
-        first[rows] += found.sum(1)
-        second[rows] += found.square_().sum(1)
+    for rows, columns, found in own_blocks(a, device):
+        for sums in (first, second):
+            sums[rows] += found.sum(1)
+            if rows != columns:
+                sums[columns] += found.sum(0)
+            found.square_()
     count = max(len(a), 1)
     return (first / count).cpu().numpy(), (second / count).cpu().numpy()
 

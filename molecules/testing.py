@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from flowsuite.core.training.loader import world
 from flowsuite.core.training.seeding import fold_seed, global_seed
 from flowsuite.molecules.chemistry import smiles_from_packed
-from flowsuite.molecules.mapping import default_workers
 from flowsuite.molecules.metrics.basic import under, uniqueness, validity
 from flowsuite.molecules.metrics.report import evaluate
 from flowsuite.molecules.metrics.table import Report
+from flowsuite.molecules.processes import default_workers
 from flowsuite.molecules.properties import PROPERTIES
 from flowsuite.molecules.sampler import Generated
 from flowsuite.molecules.smiles import parse
@@ -28,31 +30,53 @@ REBUILT = 500  # test molecules that are encoded and decoded
 REPORT = "molecules.json"
 
 
+@dataclass
+class Drawn:
+    """Molecules drawn with valence checks, those drawn without, and the properties (n, P) that were asked for."""
+
+    checked: Generated
+    free: Generated
+    wanted: Tensor | None
+
+
 @torch.no_grad()
 def draw(module: MoleculeModule, n: int, check: bool, context: Tensor | None = None) -> Generated:
-    """`n` molecules in batches, from (seed, check, batch); `context` holds a row for each."""
-    parts = []
-    for first in range(0, n, module.sample_batch):
+    """`n` molecules in batches, from (seed, check, batch); `context` holds a row for each.
+
+    Under DDP each process draws every so many-th batch, and all get all of them: the same ones that one would draw.
+    """
+    (rank, ranks), parts = world(), {}
+    for first in range(rank * module.sample_batch, n, ranks * module.sample_batch):
         seed = fold_seed(global_seed(), "test samples", int(check), first)
         generator = torch.Generator(module.device).manual_seed(seed)
         count = min(module.sample_batch, n - first)
         rows = None if context is None else context[first : first + count].to(module.device)
-        parts.append(module.generate(count, rows, module.test_temperature, generator, unchecked=not check))
-    return Generated.join(parts)
+        parts[first] = module.generate(count, rows, module.test_temperature, generator, unchecked=not check)
+    if ranks > 1:
+        shares = [None] * ranks
+        torch.distributed.all_gather_object(shares, parts)
+        parts = {first: part for share in shares for first, part in share.items()}
+    return Generated.join([part for _, part in sorted(parts.items())])
 
 
-def judge(module: MoleculeModule, data: Any) -> tuple[Report, dict[str, float]]:
-    """Draws `test_samples` molecules with valence checks and as many without, and prints what they are like.
+def draw_both(module: MoleculeModule, data: Any) -> Drawn:
+    """`test_samples` molecules with valence checks and as many without, by all processes together.
 
     A conditional model is asked for the properties of test molecules, in turn.
+    """
+    n = module.test_samples
+    context = wanted_properties(data, n) if module.flow.properties else None
+    return Drawn(*(draw(module, n, check, context) for check in (True, False)), context)
+
+
+def judge(module: MoleculeModule, data: Any, drawn: Drawn) -> tuple[Report, dict[str, float]]:
+    """What drawn molecules are like, beside those of the data.
 
     Returns:
         The whole report on the checked ones, and headline figures: shares from 0 to 1, and the mean absolute error of
         each property that was asked for.
     """
-    n, workers = module.test_samples, default_workers()
-    context = wanted_properties(data, n) if module.flow.properties else None
-    checked, free = (draw(module, n, check, context) for check in (True, False))
+    workers, checked, free = default_workers(), drawn.checked, drawn.free
     smiles, unchecked = (smiles_from_packed(part.molecules, workers) for part in (checked, free))
     sets = {} if data is None else {"train": data.smiles("train"), "test": data.smiles("test")}
     if data is not None and "test_scaffolds" in data.sources():
@@ -73,8 +97,8 @@ def judge(module: MoleculeModule, data: Any) -> tuple[Report, dict[str, float]]:
     if data is not None:
         figures["novel"] = report.figure("basic", "novel")
         figures["reconstructed"] = reconstruction(module, data)
-    if context is not None:
-        figures |= property_errors(module.flow.properties, smiles, context)
+    if drawn.wanted is not None:
+        figures |= property_errors(module.flow.properties, smiles, drawn.wanted)
     return report, figures
 
 

@@ -12,7 +12,7 @@ from flowsuite.core.training.demo import Section, train_recipe
 from flowsuite.core.training.demo_page import MOST_POINTS
 from flowsuite.core.training.files import atomic_write, read_json
 from flowsuite.core.training.numpy_files import load_npy
-from flowsuite.core.training.sampling import main as sample
+from flowsuite.core.training.sampling_options import main as sample
 from flowsuite.pointclouds import commands
 from flowsuite.pointclouds.render import write_sheet
 from flowsuite.pointclouds.tools import data_module

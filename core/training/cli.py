@@ -7,10 +7,13 @@ import difflib
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from flowsuite.core.training.interrupts import Terminated
 
 USAGE = """\
 flowsuite: normalizing-flow generative models with exact likelihoods
@@ -82,7 +85,7 @@ TRAIN = {
 
 # command -> module with `main(argv) -> int | None`
 COMMANDS = {
-    "sample": "flowsuite.core.training.sampling",
+    "sample": "flowsuite.core.training.sampling_options",
     "import": "flowsuite.core.training.importing",
     "demo": "flowsuite.core.training.demo",
     "density": "flowsuite.core.training.density",
@@ -91,13 +94,14 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command line; the exit code: 0 for success, 1 for an error, 2 for a wrong command, 130 for Ctrl-C."""
+    """Runs a command line; the exit code: 0 for success, 1 for an error, 2 for a wrong command, 130 for Ctrl-C, 143
+    for SIGTERM where that is caught."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         return dispatch(argv) or 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\ninterrupted", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

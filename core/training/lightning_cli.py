@@ -24,7 +24,7 @@ from flowsuite.core.training.files import make_folder, write_npz
 from flowsuite.core.training.module import FlowModule
 from flowsuite.core.training.parsing_errors import constructor_error, one_line
 from flowsuite.core.training.recipes import find_recipe, recipe_name
-from flowsuite.core.training.runs import choose_version, newest_checkpoint
+from flowsuite.core.training.runs import check_run, choose_version, newest_checkpoint
 
 SHARDED = ("fsdp", "deepspeed", "xla")  # strategies that write checkpoints in their own way
 
@@ -121,6 +121,7 @@ class FlowCLI(LightningCLI):
                     advice = "no validation has run; --ckpt_path last takes last.ckpt"
                 raise FileNotFoundError(f"no {wanted}.ckpt under {root}: {advice}")
             wanted, version = found
+            check_run(wanted, subcommand, options.get("data"))
             if subcommand == "fit":
                 self.resumed_version = version
         elif not Path(wanted).is_file():

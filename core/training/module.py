@@ -123,6 +123,9 @@ class FlowModule(pl.LightningModule):
         """Called once when all is sampled, with the `first` of every `save_samples`; what to tell the user."""
         return ""
 
+    def discard_samples(self, out: Path, firsts: Sequence[int]) -> None:
+        """Called instead where sampling ended early: removes what only `finish_samples` would have made use of."""
+
     def example_images(self) -> Tensor | None:
         """A picture (C, H, W) in [0, 1] for TensorBoard, drawn after every validation; None for none."""
         return None

@@ -3,91 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from flowsuite.core.training.checkpoint import load_module
-from flowsuite.core.training.cli import has_module, import_alone
 from flowsuite.core.training.contexts import context_for, read_context, rows_in_turn
 from flowsuite.core.training.files import output_folder
-from flowsuite.core.training.model_options import add_model_options
+from flowsuite.core.training.interrupts import terminable
 from flowsuite.core.training.module import FlowModule
-from flowsuite.core.training.recipes import rooms
+from flowsuite.core.training.sampling_options import chosen
 from flowsuite.core.training.seeding import fold_seed
 from flowsuite.core.wording import plural
-
-HELP = "Generate from a checkpoint: samples are written to a folder in the format of the model's domain."
-EXAMPLE = """examples:
-  flowsuite sample --ckpt_path model.ckpt --num 64 --temperature 0.7 --out samples
-  flowsuite sample --ckpt_path model.ckpt --num 50000 --batch_size 500 --devices 4 --out samples
-  flowsuite sample --ckpt_path model.ckpt --num 16 --class 3 --out threes
-  flowsuite sample --ckpt_path conditional.ckpt --context rows.npy --out one_a_row
-  flowsuite sample --ckpt_path ffjord.ckpt --num 10000 --batch_size 10000 --solver euler:8 --out eight_steps
-  flowsuite sample --ckpt_path waveflow.ckpt --from recordings/ --num 16 --temperature 0.9 --out said
-  flowsuite sample --ckpt_path pointflow.ckpt --num 24 --points 10000 --truncation 2 --out chairs
-The samples depend on --seed, --num and --batch_size, not on --devices."""
-
-
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "flowsuite sample", description=HELP, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add_model_options(parser, "any model", "seed of the random numbers (%(default)s)", device=False)
-    add("--num", type=int, help="number of samples (64; with --context, one of each row)")
-    add("--temperature", type=float, default=1.0, help="factor on the standard latents (1.0)")
-    add("--out", type=Path, required=True, metavar="FOLDER", help="folder to write to; made if it is not there")
-    add("--batch_size", type=int, default=64, help="samples generated at a time (64)")
-    add("--devices", type=int, default=1, help="GPUs, or processes where there is no GPU (1)")
-    add(
-        "--class",
-        dest="label",
-        type=int,
-        help="class of all samples; without it, a conditional model takes its classes in turn",
-    )
-    add(
-        "--context",
-        metavar="FILE",
-        help="for a model conditional on numbers: .npy or .npz of rows (rows, C), which the samples take in turn",
-    )
-    add("--solver", help="METHOD:STEPS or METHOD:TOLERANCE for continuous flows, such as euler:4 or dopri5:1e-6")
-    for name, (kind, text, *also) in domain_options().items():
-        if kind is bool:
-            add(f"--{name}", *also, action="store_true", default=None, help=text)
-        else:
-            add(f"--{name}", *also, type=kind, help=text)
-    return parser
-
-
-def domain_options() -> dict[str, tuple]:
-    """Further options, from the module `sampling` of every domain that has one: name -> (type, help, other names).
-
-    They are keyword arguments of `generate`, or of `finish_samples`, of the domain's `FlowModule`; the type bool makes
-    a switch.
-    """
-    found = {}
-    for domain in rooms():
-        if has_module(f"flowsuite.{domain}", "sampling"):
-            found |= import_alone(f"flowsuite.{domain}", "sampling").OPTIONS
-    return found
-
-
-def chosen(module: FlowModule, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The `domain_options` that were given, if the model takes them: those of `generate`, those of `finish_samples`."""
-    given = {name: getattr(options, name) for name in domain_options() if getattr(options, name) is not None}
-    takers = [inspect.signature(function).parameters for function in (module.generate, module.finish_samples)]
-    for name in given:
-        if not any(name in taker for taker in takers):
-            raise ValueError(f"--{name}: a {type(module).__name__} takes no such option")
-    generate, finish = ({name: value for name, value in given.items() if name in taker} for taker in takers)
-    return generate, finish
 
 
 def check(options: argparse.Namespace) -> None:
@@ -170,8 +103,8 @@ def load(options: argparse.Namespace, rank: int) -> FlowModule:
 def worker(rank: int, options: argparse.Namespace, progress: str) -> None:
     """One process of several; what it has done it appends to its file in the folder `progress`."""
     torch.set_num_threads(max(1, torch.get_num_threads() // options.devices))
-    module = load(options, rank)
-    with open(Path(progress) / str(rank), "a", encoding="ascii") as file:
+    with terminable(), open(Path(progress) / str(rank), "a", encoding="ascii") as file:
+        module = load(options, rank)
         for _, n in batches(module, options, rank):
             print(n, file=file, flush=True)
 
@@ -181,15 +114,22 @@ def run_parallel(options: argparse.Namespace) -> Iterator[int]:
     with tempfile.TemporaryDirectory() as progress:
         processes = torch.multiprocessing.spawn(worker, (options, progress), options.devices, join=False)
         done, running = 0, True
-        while running:
-            running = not processes.join(timeout=0.2)
-            total = sum(int(n) for path in Path(progress).iterdir() for n in path.read_text().split())
-            yield total - done
-            done = total
+        try:
+            while running:
+                running = not processes.join(timeout=0.2)
+                total = sum(int(n) for path in Path(progress).iterdir() for n in path.read_text().split())
+                yield total - done
+                done = total
+        finally:
+            for process in processes.processes:  # where this one was stopped they have to end, and to tidy up, first
+                if process.is_alive():
+                    process.terminate()
+                process.join()
 
 
-def main(argv: list[str]) -> int:
-    options = parser().parse_args(argv)
+def run(options: argparse.Namespace) -> int:
+    """Generates and writes what `options` of `sampling_options.parser` ask for. Ended early, by an error, Ctrl-C or
+    SIGTERM, it leaves whole samples, and nothing that had still to be put together."""
     check(options)
     from rich.progress import Progress
 
@@ -202,12 +142,24 @@ def main(argv: list[str]) -> int:
         module = load_module(options.ckpt_path, "cpu", allow=options.allow)
         check_model(module, options)
         steps = run_parallel(options)
-    with output_folder(options.out), Progress() as progress:
-        task = progress.add_task("sampling", total=options.num)
-        for n in steps:
-            progress.advance(task, n)
-    said = module.finish_samples(options.out, range(0, options.num, options.batch_size), **chosen(module, options)[1])
+    firsts = range(0, options.num, options.batch_size)
+    with terminable(), output_folder(options.out), discarding(module, options.out, firsts):
+        with contextlib.closing(steps), Progress() as progress:
+            task = progress.add_task("sampling", total=options.num)
+            for n in steps:
+                progress.advance(task, n)
+        said = module.finish_samples(options.out, firsts, **chosen(module, options)[1])
     if said:
         print(said)
     print(f"{plural(options.num, 'sample')} in {options.out} ({time.perf_counter() - begin:.1f} s)")
     return 0
+
+
+@contextlib.contextmanager
+def discarding(module: FlowModule, out: Path, firsts: range) -> Iterator[None]:
+    """If the block fails, what the module wrote for its `finish_samples` only goes again."""
+    try:
+        yield
+    except BaseException:
+        module.discard_samples(out, firsts)
+        raise

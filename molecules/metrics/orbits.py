@@ -27,32 +27,32 @@ PLACES = {
 }
 
 
-def connected_subsets(bonded: list[set[int]], largest: int = 4) -> Iterator[tuple[int, ...]]:
-    """Every connected set of 2 to `largest` vertices, once (ESU, Wernicke 2006, doi:10.1109/TCBB.2006.51)."""
+def connected_subsets(bonded: list[int], largest: int = 4) -> Iterator[tuple[list[int], int]]:
+    """Every connected set of 2 to `largest` vertices, once, as a list and as the sum of 2^vertex (ESU, Wernicke 2006,
+    doi:10.1109/TCBB.2006.51); the neighbours `bonded` of each vertex are such sums."""
     for root in range(len(bonded)):
-        first = {v for v in bonded[root] if v > root}
-        stack = [((root,), first, bonded[root] | {root})]
+        above = -1 << (root + 1)
+        stack = [([root], 1 << root, bonded[root] & above, bonded[root] | 1 << root)]
         while stack:
-            chosen, candidates, seen = stack.pop()
-            if len(chosen) > 1:
-                yield chosen
-            if len(chosen) == largest:
-                continue
-            candidates = set(candidates)
+            chosen, members, candidates, seen = stack.pop()
             while candidates:
-                v = candidates.pop()
-                fresh = {u for u in bonded[v] if u > root and u not in seen}
-                stack.append(((*chosen, v), candidates | fresh, seen | bonded[v]))
+                lowest = candidates & -candidates
+                candidates ^= lowest
+                v = lowest.bit_length() - 1
+                more = [*chosen, v]
+                yield more, members | lowest
+                if len(more) < largest:
+                    fresh = bonded[v] & above & ~seen
+                    stack.append((more, members | lowest, candidates | fresh, seen | bonded[v]))
 
 
 def orbit_counts(bonded: list[list[int]]) -> np.ndarray:
     """Counts (vertices, 15) of a graph given by the neighbours of each vertex."""
-    neighbours = [set(others) for others in bonded]
-    counts = np.zeros((len(bonded), ORBITS))
-    for chosen in connected_subsets(neighbours):
-        members = set(chosen)
-        degrees = [len(neighbours[v] & members) for v in chosen]
+    neighbours = [sum(1 << other for other in others) for others in bonded]
+    counts = [[0] * ORBITS for _ in bonded]
+    for chosen, members in connected_subsets(neighbours):
+        degrees = [(neighbours[v] & members).bit_count() for v in chosen]
         orbit = PLACES[len(chosen), sum(degrees) // 2, max(degrees)]
         for v, degree in zip(chosen, degrees, strict=True):
-            counts[v, orbit[degree]] += 1
-    return counts
+            counts[v][orbit[degree]] += 1
+    return np.array(counts, dtype=np.float64).reshape(len(bonded), ORBITS)

@@ -12,11 +12,12 @@ from rdkit import Chem
 from rdkit.Chem import rdmolops
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from flowsuite.molecules.chemistry import kekulised
+from flowsuite.molecules.chemistry import atoms_of, bonds_of, kekulised
 from flowsuite.molecules.cycles import neighbours
 from flowsuite.molecules.filters import moses_filter
 from flowsuite.molecules.fingerprints import packed_morgan
 from flowsuite.molecules.mapping import Failure, as_list, map_molecules, run
+from flowsuite.molecules.metrics.nspdk import Features, features
 from flowsuite.molecules.metrics.orbits import orbit_counts
 from flowsuite.molecules.properties import PROPERTIES, value_or_nan
 from flowsuite.molecules.smiles import canonical_of
@@ -39,6 +40,7 @@ class Record:
         fragments: BRICS fragments; scaffold: Bemis-Murcko scaffold of two rings or more, else None.
         degrees, clustering: histograms of the atoms' degrees and clustering coefficients, each summing to 1.
         orbits: mean graphlet orbit counts (15,) of its atoms.
+        nspdk: features of the NSPDK kernel.
         passes: MOSES' filters, None where nobody asked.
     """
 
@@ -53,6 +55,7 @@ class Record:
     degrees: np.ndarray
     clustering: np.ndarray
     orbits: np.ndarray
+    nspdk: Features
     passes: bool | None
 
     @property
@@ -87,7 +90,7 @@ def record(mol: Chem.Mol, isomeric: bool = False, filters: bool = True) -> Recor
     degrees, clustering, orbits = structure(mol)
     return Record(
         key=canonical_of(mol, isomeric),
-        atoms=Counter((a.GetSymbol(), a.GetFormalCharge()) for a in mol.GetAtoms() if a.GetAtomicNum() != 1),
+        atoms=Counter((a.GetSymbol(), a.GetFormalCharge()) for a in atoms_of(mol) if a.GetAtomicNum() != 1),
         bonds=bond_counts(mol),
         scalars=np.array([value_or_nan(PROPERTIES[name], mol) for name in SCALARS]),
         bits=packed_morgan(mol, MOSES_BITS),
@@ -97,13 +100,14 @@ def record(mol: Chem.Mol, isomeric: bool = False, filters: bool = True) -> Recor
         degrees=degrees,
         clustering=clustering,
         orbits=orbits,
+        nspdk=features(mol),
         passes=moses_filter(mol) if filters else None,
     )
 
 
 def bond_counts(mol: Chem.Mol) -> Counter:
     """Single, double, triple and other bonds of the kekulised molecule."""
-    return Counter(BONDS.get(bond.GetBondType(), "other") for bond in kekulised(mol).GetBonds())
+    return Counter(BONDS.get(bond.GetBondType(), "other") for bond in bonds_of(kekulised(mol)))
 
 
 def scaffold(mol: Chem.Mol, least_rings: int = 2) -> str | None:

@@ -1,4 +1,5 @@
-"""Maximum mean discrepancy of graph statistics, as graph generators report it (GraphRNN, arXiv:1802.08773)."""
+"""Maximum mean discrepancy of graph statistics, as graph generators report it (GraphRNN, arXiv:1802.08773), and of the
+neighbourhoods of atoms (NSPDK, as GDSS, arXiv:2202.02514)."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from flowsuite.molecules.metrics.nspdk import nspdk_mmd
 from flowsuite.molecules.metrics.records import Record, stacked
 
 ROWS = 2048  # of a block of the kernel matrix
@@ -67,11 +69,13 @@ DISTANCES = {
 
 
 def structural_metrics(generated: Sequence[Record], reference: Sequence[Record]) -> dict[str, float]:
-    """MMD of degree and of clustering-coefficient histograms, and of orbit counts; NaN where a set is empty."""
+    """MMD of degree and of clustering-coefficient histograms, of orbit counts, and NSPDK MMD; NaN where a set is
+    empty."""
     if not generated or not reference:
-        return {f"{name} MMD": math.nan for name in BANDWIDTHS}
+        return {f"{name} MMD": math.nan for name in (*BANDWIDTHS, "NSPDK")}
     figures = {}
     for name, bandwidth in BANDWIDTHS.items():
         a, b = (stacked(records, name) for records in (generated, reference))
         figures[f"{name} MMD"] = mmd(a, b, DISTANCES[name], bandwidth)
+    figures["NSPDK MMD"] = nspdk_mmd([each.nspdk for each in generated], [each.nspdk for each in reference])
     return figures

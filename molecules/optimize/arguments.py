@@ -6,13 +6,9 @@ import argparse
 from dataclasses import fields, replace
 
 from flowsuite.core.training.model_options import QUIET, add_model_options
-from flowsuite.molecules.optimize.baseline import BASELINES
-from flowsuite.molecules.optimize.codec import DELTAS
-from flowsuite.molecules.optimize.constrained import PROTOCOLS
-from flowsuite.molecules.optimize.diversity import FILTERS
+from flowsuite.molecules.optimize.choices import BASELINES, DELTAS, DIVERSITIES, PROTOCOLS, SHAPES, TAKES
 from flowsuite.molecules.optimize.options import PUBLISHED, Options
-from flowsuite.molecules.optimize.rewards import SHAPES, Shaping, published_shaping
-from flowsuite.molecules.optimize.targets import TAKES
+from flowsuite.molecules.optimize.shaping import Shaping, published_shaping
 from flowsuite.molecules.sampling import wanted
 
 EXAMPLES = """\
@@ -89,7 +85,7 @@ def add_policy(group) -> None:
         default = "" if shown[name] is None else f" ({shown[name]})"
         add(f"--{name}", type=kind, help=text + default)
     add("--baseline", choices=BASELINES, help="what advantages are measured from (moving)")
-    add("--diversity", choices=FILTERS, help="how molecules of one kind too many are told (scaffold)")
+    add("--diversity", choices=DIVERSITIES, help="how molecules of one kind too many are told (scaffold)")
     add("--shape", choices=SHAPES, help="of the reward (raw)")
     add("--coefficient", type=float, help='of "linear" and "exp" (1/3)')
     add("--offset", type=float, help='taken from "exp" (4)')

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-BASELINES = ("moving", "size", "index")
+from flowsuite.molecules.optimize.choices import BASELINES
+
 LARGEST = 5.0  # of a normalised advantage
 
 

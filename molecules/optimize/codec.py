@@ -11,11 +11,10 @@ import numpy as np
 
 from flowsuite.molecules.chemistry import EncodingError, graph_from_mol, mol_from_graph, read_mol
 from flowsuite.molecules.fingerprints import tanimoto
+from flowsuite.molecules.optimize.choices import DELTAS
 from flowsuite.molecules.optimize.scorer import Scorer
 from flowsuite.molecules.smiles import canonical_of, parse
 from flowsuite.molecules.vocabulary import Vocabulary
-
-DELTAS = (0.0, 0.2, 0.4, 0.6)
 
 
 @dataclass

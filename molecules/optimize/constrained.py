@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from rdkit import Chem
 from torch import Tensor
 
-from flowsuite.molecules.chemistry import EncodingError, Graph, read_mol, smiles_from_packed
+from flowsuite.molecules.chemistry import EncodingError, Graph, kekulised, read_mol, smiles_from_packed
 from flowsuite.molecules.graphaf import GraphAF
-from flowsuite.molecules.optimize.codec import DELTAS, Best, similarity
-from flowsuite.molecules.optimize.regrow import grown, kekulised, part, with_carbon
+from flowsuite.molecules.optimize.choices import DELTAS, PROTOCOLS
+from flowsuite.molecules.optimize.codec import Best, similarity
+from flowsuite.molecules.optimize.regrow import grown, part, with_carbon
 from flowsuite.molecules.optimize.rollout import draw
 from flowsuite.molecules.optimize.scorer import Scorer
 from flowsuite.molecules.optimize.starts import Cuts, StartSet, cut
 from flowsuite.molecules.smiles import canonical_of, parse
 from flowsuite.molecules.vocabulary import Vocabulary
-
-PROTOCOLS = ("keep", "published")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,12 @@ class Growth:
     at_least: float
 
 
-start_mol, kekulised_start = (functools.lru_cache(4096)(read) for read in (read_mol, kekulised))
+start_mol = functools.lru_cache(4096)(read_mol)
+
+
+@functools.lru_cache(4096)
+def kekulised_start(smiles: str) -> Chem.Mol:
+    return kekulised(start_mol(smiles))
 
 
 def candidates(growth: Growth) -> list[tuple[str, float]]:

@@ -20,9 +20,10 @@ from flowsuite.molecules.optimize.options import Options
 from flowsuite.molecules.optimize.policy_gradient import PolicyGradient
 from flowsuite.molecules.optimize.progress import fine_tune
 from flowsuite.molecules.optimize.results import DRAWN, write_json
-from flowsuite.molecules.optimize.scorer import Pool, Scorer
+from flowsuite.molecules.optimize.scorer import Scorer
 from flowsuite.molecules.optimize.starts import StartSet, cut
 from flowsuite.molecules.optimize.targets import Target
+from flowsuite.molecules.processes import Pool
 
 
 def run(args: argparse.Namespace, options: Options, module, target: Target, context, pool: Pool) -> int:
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace, options: Options, module, target: Target, cont
         raise ValueError(f"{args.constrained}: {starts.describe()}")
     given = Scorer(target, pool)
     usual = given(smiles)
+    given.check()
     scorer = Scorer(candidate_target(target), pool)
     search = ConstrainedSearch(
         flow,
@@ -58,6 +60,8 @@ def run(args: argparse.Namespace, options: Options, module, target: Target, cont
                 search.run(args.restarts, lambda left: advance(1))
             except KeyboardInterrupt:
                 interrupted = True
+    if not interrupted:
+        scorer.check()
     if args.steps:
         save_module(Path(args.out) / "model.ckpt", module)
     notes = [starts.describe(), f"size cap {max_atoms} atoms, protocol {args.protocol}, {search.rounds} rounds"]

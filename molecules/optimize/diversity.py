@@ -9,9 +9,8 @@ from rdkit import DataStructs
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from flowsuite.molecules.fingerprints import morgan
+from flowsuite.molecules.optimize.choices import DIVERSITIES
 from flowsuite.molecules.smiles import canonical_of, parse, quiet
-
-FILTERS = ("scaffold", "tanimoto", "none")
 
 
 def scaffold(smiles: str) -> str:
@@ -34,8 +33,8 @@ class DiversityFilter:
     """
 
     def __init__(self, kind: str = "scaffold", bucket: int = 25, threshold: float = 0.6, repeats: int = 3):
-        if kind not in FILTERS:
-            raise ValueError(f"unknown diversity filter {kind!r}: expected one of {', '.join(FILTERS)}")
+        if kind not in DIVERSITIES:
+            raise ValueError(f"unknown diversity filter {kind!r}: expected one of {', '.join(DIVERSITIES)}")
         if bucket < 1 or repeats < 1:
             raise ValueError(f"a bucket holds at least 1 molecule at least once, got {bucket}, {repeats}")
         self.kind, self.bucket, self.threshold, self.repeats = kind, bucket, threshold, repeats

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from flowsuite.molecules.optimize.baseline import BASELINES
-from flowsuite.molecules.optimize.diversity import FILTERS
-from flowsuite.molecules.optimize.rewards import Shaping
+from flowsuite.molecules.optimize.choices import BASELINES, DIVERSITIES
+from flowsuite.molecules.optimize.shaping import Shaping
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Options:
             for name in names:
                 if not holds(getattr(self, name)):
                     raise ValueError(f"{name} must be {what}, got {getattr(self, name)}")
-        for name, known in (("baseline", BASELINES), ("diversity", FILTERS)):
+        for name, known in (("baseline", BASELINES), ("diversity", DIVERSITIES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
 

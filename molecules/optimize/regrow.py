@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rdkit import Chem
 
-from flowsuite.molecules.chemistry import BOND_TYPES, EncodingError, Graph, mol_from_graph, read_mol
+from flowsuite.molecules.chemistry import BOND_TYPES, Graph, mol_from_graph
 from flowsuite.molecules.smiles import quiet
 from flowsuite.molecules.vocabulary import Vocabulary
 
@@ -15,16 +15,6 @@ def part(graph: Graph, size: int) -> Graph:
     """The first `size` atoms of a graph, with their bonds."""
     atoms, bonds = graph
     return atoms[:size], [bond for bond in bonds if max(bond[0], bond[1]) < size]
-
-
-def kekulised(smiles: str) -> Chem.Mol:
-    mol = Chem.Mol(read_mol(smiles))
-    try:
-        with quiet():
-            Chem.Kekulize(mol, clearAromaticFlags=True)
-    except Chem.KekulizeException:
-        raise EncodingError("unparsable", "cannot be kekulised") from None
-    return mol
 
 
 def regrow(original: Chem.Mol, kept: Sequence[int], graph: Graph, vocabulary: Vocabulary) -> Chem.Mol | None:

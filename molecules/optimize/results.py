@@ -19,7 +19,7 @@ from flowsuite.molecules.filters import FILTERS
 from flowsuite.molecules.fingerprints import packed_morgan
 from flowsuite.molecules.metrics.records import MOSES_BITS
 from flowsuite.molecules.metrics.table import plain
-from flowsuite.molecules.optimize.scorer import Pool
+from flowsuite.molecules.processes import Pool
 from flowsuite.molecules.properties import mean_or_nan, properties_of
 from flowsuite.molecules.similarity import internal_diversity
 from flowsuite.molecules.smiles import parse

@@ -3,62 +3,16 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import signal
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from flowsuite.molecules.optimize.targets import Target
+from flowsuite.molecules.processes import Pool
 
 CHUNK = 16  # molecules sent to a worker at a time
 NAMED = 5  # failures that are told in full
 ALL_FAILED = 32  # molecules after which a target that never gave a score is an error
-
-
-class Pool:
-    """Worker processes that stay open; with 0 workers the work is done in this process.
-
-    Args:
-        workers: processes.
-    """
-
-    def __init__(self, workers: int = 0):
-        if workers < 0:
-            raise ValueError(f"workers must be 0 or more, got {workers}")
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        context = multiprocessing.get_context(method)
-        self.workers = workers
-        quiet = {
-            "initializer": signal.signal,
-            "initargs": (signal.SIGINT, signal.SIG_IGN),
-        }  # Ctrl-C is for this process
-        self._processes = ProcessPoolExecutor(workers, context, **quiet) if workers else None
-
-    def map(self, function: Callable, items: Iterable[Any]) -> list[Any]:
-        """`function(item)` of each, in order; with workers, the function is one that pickle can send."""
-        if self._processes is None:
-            return [function(item) for item in items]
-        try:
-            return list(self._processes.map(function, items))
-        except BrokenProcessPool:
-            raise RuntimeError(
-                "a worker process died while scoring molecules: out of memory, a crash in the target, or a script "
-                'without if __name__ == "__main__"; --workers 0 scores in this process'
-            ) from None
-
-    def close(self) -> None:
-        if self._processes is not None:
-            self._processes.shutdown(cancel_futures=True)
-
-    def __enter__(self) -> Pool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Scorer:
@@ -92,9 +46,18 @@ class Scorer:
             self.scores[text] = score
             if error:
                 self.failures[text] = error
-        if len(self.failures) == len(self.scores) >= ALL_FAILED:
-            raise ValueError(f"target {self.target.spec!r} failed on all of {self.summary()}")
+        if len(self.scores) >= ALL_FAILED:
+            self.check()
         return np.array([math.nan if text is None else self.scores[text] for text in smiles], dtype=np.float64)
+
+    def check(self) -> None:
+        """That not all molecules asked for have failed, if there were any.
+
+        Raises:
+            ValueError: they have.
+        """
+        if self.failures and len(self.failures) == len(self.scores):
+            raise ValueError(f"target {self.target.spec!r} failed on all of {self.summary()}")
 
     def summary(self) -> str:
         """One line: how many molecules were scored, how many failed, and the first few of these."""

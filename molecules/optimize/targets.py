@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from flowsuite.molecules.optimize.choices import TAKES
 from flowsuite.molecules.properties import property_function
 from flowsuite.molecules.smiles import parse, quiet
-
-TAKES = ("mol", "smiles", "batch")
 
 
 class Target:

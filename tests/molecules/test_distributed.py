@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import multiprocessing
 
-from tests.molecules.small import data, module, trainer
+from tests.molecules.small import NATS, data, module, trainer
 
 STEPS = 3
 
@@ -37,11 +37,15 @@ def run(folder: Path, ranks: int) -> dict:
     made = trainer(folder, max_steps=STEPS, callbacks=[recorder], enable_checkpointing=False, **options)
     molecules = data(folder, properties=["logp"], batch_size=8 // ranks)
     made.fit(model, datamodule=molecules)
-    tested = made.test(module(test_samples=6), datamodule=data(folder, batch_size=8 // ranks), verbose=False)[0]
+    judged, drawn = module(test_samples=6, sample_batch=2), []
+    generate = judged.generate
+    judged.generate = lambda n, *args, **options: drawn.append(n) or generate(n, *args, **options)
+    tested = made.test(judged, datamodule=data(folder, batch_size=8 // ranks), verbose=False)[0]
     return {
         "losses": recorder.losses,
         "sizes": recorder.sizes,
         "val": float(made.callback_metrics["test/loss"]),
+        "drawn": drawn,
         "tested": {name: float(value) for name, value in tested.items()},
         "state": model.state_dict(),
         "average": model.ema.average,
@@ -84,5 +88,9 @@ def test_two_processes_train_one_model(tmp_path, monkeypatch):
     assert not torch.equal(ranks[0]["state"]["flow.property_mean"], initial["flow.property_mean"])
     alone = run(tmp_path, 1)
     assert ranks[0]["tested"]["test/loss"] == pytest.approx(alone["tested"]["test/loss"], rel=1e-5)
-    assert ranks[0]["tested"]["test/valid"] == alone["tested"]["test/valid"]
+    assert [rank["drawn"] for rank in ranks] == [[2, 2] * 2, [2] * 2] and alone["drawn"] == [2] * 6
+    shares = {name: value for name, value in alone["tested"].items() if name.removeprefix("test/") not in NATS}
+    assert {"test/valid", "test/unique", "test/under_5_atoms"} <= shares.keys()
+    for name, value in shares.items():
+        assert ranks[0]["tested"][name] == pytest.approx(value, nan_ok=True), name
     assert len(list((tmp_path / ".flowsuite").glob("*.npz"))) == 2  # with and without properties: each encoded once

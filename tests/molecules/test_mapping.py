@@ -2,12 +2,12 @@
 
 import math
 import os
-from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
 pytest.importorskip("rdkit")
-from flowsuite.molecules.mapping import bar, in_processes, map_molecules, process_pool, worker_died
+from flowsuite.molecules.mapping import bar, map_molecules
+from flowsuite.molecules.processes import Pool, in_processes, worker_died
 from flowsuite.molecules.properties import heavy_atoms
 from flowsuite.molecules.sascore import sa
 from flowsuite.molecules.smiles import parse
@@ -68,8 +68,27 @@ def test_progress_goes_to_stderr(capsys):
 
 
 def test_a_worker_that_dies():
-    with process_pool(1) as pool, pytest.raises(BrokenProcessPool):
-        pool.submit(os._exit, 1).result()
+    with Pool(1) as pool, pytest.raises(RuntimeError, match="a worker process died while computing _exit"):
+        pool.map(os._exit, [1])
     with pytest.raises(RuntimeError, match="a worker process died while computing _exit"):
         list(in_processes(os._exit, [1], 1))
     assert "while scoring" in str(worker_died("scoring"))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_pool_stays_and_keeps_the_order(workers):
+    with Pool(workers) as pool:
+        assert pool.map(abs, range(-40, 0)) == list(range(40, 0, -1))
+        few = pool.imap(abs, iter(range(-100, 0)))
+        assert [next(few), next(few)] == [100, 99]
+        few.close()
+        assert pool.map(abs, [-3]) == [3]
+
+
+def test_chunks_are_read_as_they_are_needed():
+    read = []
+    with Pool(1) as pool:
+        results = pool.imap(abs, (read.append(i) or i for i in range(1000)))
+        next(results)
+        assert len(read) < 20
+        results.close()

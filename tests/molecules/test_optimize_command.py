@@ -10,7 +10,7 @@ from flowsuite.molecules.optimize import progress
 from flowsuite.molecules.optimize.arguments import make_parser, options_of
 from flowsuite.molecules.optimize.command import condition, main
 from flowsuite.molecules.optimize.policy_gradient import PolicyGradient
-from flowsuite.molecules.optimize.rewards import Shaping
+from flowsuite.molecules.optimize.shaping import Shaping
 from tests.molecules.optimizing import save_tiny, tiny
 
 NEEDED = ["--ckpt_path", "m", "--target", "qed", "--out", "o"]
@@ -51,6 +51,18 @@ def test_failures_of_a_target_are_told(tmp_path):
     score.write_text("def odd(smiles):\n    return float(len(smiles)) if len(smiles) % 2 else float('nan')\n")
     _, summary = run(tmp_path, "--target", f"{score}:odd", "--target_takes", "smiles", "--steps", "1")
     assert any("failed, first" in note and "returned nan" in note for note in summary["notes"])
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+def test_a_target_that_fails_everywhere_is_an_error(tmp_path, constrained):
+    score = tmp_path / "score.py"
+    score.write_text("def hopeless(mol):\n    raise KeyError('never')\n")
+    starts = tmp_path / "starts.smi_logp"
+    starts.write_text("-0.5,CC(C)C=O\n-1.2,CC(O)CN\n")
+    more = ["--constrained", str(starts), "--restarts", "1"] if constrained else []
+    with pytest.raises(ValueError, match=r"hopeless' failed on all of \d+ molecules, .*KeyError: 'never'"):
+        run(tmp_path, "--target", f"{score}:hopeless", "--steps", "0", *more)
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_figures_are_told_on_the_way(tmp_path, capsys):

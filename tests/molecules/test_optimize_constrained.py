@@ -5,10 +5,10 @@ import pytest
 import torch
 from rdkit import Chem
 
-from flowsuite.molecules.chemistry import graph_from_mol, mol_from_graph
+from flowsuite.molecules.chemistry import graph_from_mol, kekulised, mol_from_graph
 from flowsuite.molecules.optimize.codec import Best, codec_baseline, rows_of, similarity, through_codec
 from flowsuite.molecules.optimize.constrained import ConstrainedSearch, Growth, candidates
-from flowsuite.molecules.optimize.regrow import kekulised, regrow, with_carbon
+from flowsuite.molecules.optimize.regrow import regrow, with_carbon
 from flowsuite.molecules.optimize.scorer import Scorer
 from flowsuite.molecules.optimize.starts import StartSet, cut
 from flowsuite.molecules.optimize.targets import Target
@@ -24,7 +24,7 @@ V = Vocabulary(["C", "N", "O", "F", "N+", "O-"])
 
 def grow(smiles: str, kept: list[int], more: tuple) -> str | None:
     """`regrow` of atoms and bonds that are added to the kept part of a molecule."""
-    mol = kekulised(smiles)
+    mol = kekulised(parse(smiles))
     classes, bonds = graph_from_mol(parse(smiles), V)
     place = {atom: i for i, atom in enumerate(kept)}
     part = [(place[i], place[j], kind) for i, j, kind in bonds if i in place and j in place]
@@ -57,7 +57,7 @@ def test_regrown_molecules_keep_what_was_not_touched(start, kept, more, expected
     "smiles", ["c1cc[nH]c1", "C[n+]1ccccc1", "c1ccc2ccccc2c1", "O=c1cc[nH]cc1/C=C/F", "C[C@H](O)CN"]
 )
 def test_kekulised_molecules_are_the_same_molecules(smiles):
-    mol = kekulised(smiles)
+    mol = kekulised(parse(smiles))
     assert not any(atom.GetIsAromatic() for atom in mol.GetAtoms())
     assert not any(bond.GetIsAromatic() for bond in mol.GetBonds())
     Chem.SanitizeMol(mol)

@@ -4,9 +4,11 @@ import pickle
 import numpy as np
 import pytest
 
-from flowsuite.molecules.optimize.rewards import Reward, Shaping
-from flowsuite.molecules.optimize.scorer import Pool, Scorer
+from flowsuite.molecules.optimize.rewards import Reward
+from flowsuite.molecules.optimize.scorer import Scorer
+from flowsuite.molecules.optimize.shaping import Shaping
 from flowsuite.molecules.optimize.targets import Target
+from flowsuite.molecules.processes import Pool
 from flowsuite.molecules.properties import plogp, qed
 from flowsuite.molecules.smiles import parse
 

@@ -1,12 +1,14 @@
 """Scalar properties by name, and penalised logP as it was published."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rdkit")
-from rdkit import Chem
+from rdkit import Chem, RDConfig
+from rdkit.Chem import QED
 
 from flowsuite.molecules import sascore
 from flowsuite.molecules.properties import (
@@ -16,6 +18,7 @@ from flowsuite.molecules.properties import (
     plogp,
     properties_of,
     property_function,
+    qed_parts,
 )
 from flowsuite.molecules.smiles import parse
 from tests.molecules.data_files import shared
@@ -88,3 +91,14 @@ def test_missing_table_of_the_sa_score(tmp_path):
 def test_means_of_what_is_finite():
     assert mean_or_nan([1, math.nan, True, math.inf, 4]) == 2 and mean_or_nan(np.array([0.5])) == 0.5
     assert math.isnan(mean_or_nan([])) and math.isnan(mean_or_nan([math.nan]))
+
+
+def test_qed_is_rdkits():
+    lines = (Path(RDConfig.RDDataDir) / "NCI" / "first_5K.smi").read_text().splitlines()[::6]
+    mols = [mol for line in lines if (mol := parse(line.split()[0])) is not None]
+    mols += [
+        parse(smiles) for smiles in ("[H][H]", "[2H]OC", "[15NH2]C", "[Na+].[Cl-]", "*C", "[O-][n+]1ccccc1", "F.F.F.F")
+    ]
+    for mol in mols:
+        assert qed_parts(mol) == pytest.approx(QED.properties(mol)), Chem.MolToSmiles(mol)
+        assert PROPERTIES["qed"](mol) == pytest.approx(QED.qed(mol), nan_ok=True)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,8 +15,9 @@ import torch
 from PIL import Image
 from rdkit import Chem
 
-from flowsuite.core.training import sampling
+from flowsuite.core.training import sampling, sampling_options
 from flowsuite.core.training.cli import main as flowsuite
+from flowsuite.molecules.module import MoleculeModule
 from flowsuite.molecules.properties import PROPERTIES
 from flowsuite.molecules.samples import COLUMNS
 from flowsuite.molecules.sampling import wanted
@@ -87,7 +93,7 @@ def test_samples_do_not_depend_on_the_shards(models, tmp_path):
     given = ["--ckpt_path", str(models / "plain.ckpt"), "--num=20", "--batch_size=8", "--min_atoms=3"]
     for devices in (1, 2):
         out = tmp_path / str(devices)
-        options = sampling.parser().parse_args([*given, f"--out={out}", f"--devices={devices}"])
+        options = sampling_options.parser().parse_args([*given, f"--out={out}", f"--devices={devices}"])
         module = sampling.load(options, 0)
         done = [part for rank in range(devices) for part in sampling.batches(module, options, rank)]
         assert sorted(done) == [(0, 8), (8, 8), (16, 4)]
@@ -208,3 +214,52 @@ def test_python_is_as_short_as_the_readme_says(models):
     module = load_module(models / "plain.ckpt")
     made = module.generate(12, generator=torch.Generator().manual_seed(0))
     assert len(made) == 12 and len(smiles_from_packed(made.molecules)) == 12
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_is_stopped_leaves_nothing(models, tmp_path, monkeypatch, capsys, number, code):
+    saved, save_samples = [], MoleculeModule.save_samples
+
+    def save_and_be_stopped(self, samples, out, first):
+        saved.append(save_samples(self, samples, out, first))
+        if first == 16:
+            assert len(list(out.glob("*.npz"))) == 6  # three parts and their flags
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(MoleculeModule, "save_samples", save_and_be_stopped)
+    before = signal.getsignal(signal.SIGTERM)
+    assert sample(models, tmp_path / "made", "--num", 80) == code
+    assert len(saved) == 3 and "interrupted" in capsys.readouterr().err
+    assert not (tmp_path / "made").exists() and signal.getsignal(signal.SIGTERM) is before
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine.txt").touch()
+    assert sample(models, tmp_path / "there", "--num", 80) == code
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["mine.txt"]
+
+
+def test_stopped_while_putting_together_it_leaves_the_old_files(models, tmp_path, monkeypatch):
+    from flowsuite.molecules import samples
+
+    assert sample(models, tmp_path, "--num", 8, "--seed", 1) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def stopped(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(samples, "describe", stopped)
+    assert sample(models, tmp_path, "--num", 8, "--seed", 2) == 143
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_several_processes_are_stopped_and_leave_nothing(models, tmp_path):
+    options = ["--num", "100000", "--batch_size", "4", "--devices", "2", "--out", str(tmp_path / "made")]
+    command = ["sample", "--ckpt_path", str(models / "plain.ckpt"), *options]
+    running = subprocess.Popen([sys.executable, "-m", "flowsuite.core.training.cli", *command])
+    end = time.monotonic() + 120
+    while len(list((tmp_path / "made").glob("molecules_*.npz"))) < 4 and time.monotonic() < end:
+        time.sleep(0.2)
+    running.terminate()
+    assert running.wait(60) == 143
+    time.sleep(1)
+    assert not (tmp_path / "made").exists()

@@ -63,7 +63,7 @@ def test_sample_takes_points_and_truncations(checkpoint, tmp_path):
 
 def test_sample_says_what_is_wrong_with_its_options(checkpoint, tmp_path, capsys):
     from flowsuite.core.training.module import FlowModule
-    from flowsuite.core.training.sampling import chosen, parser
+    from flowsuite.core.training.sampling_options import chosen, parser
 
     common = ["sample", "--ckpt_path", checkpoint, "--out", str(tmp_path / "out")]
     for option, value in (("--points", "0"), ("--truncation", "-1"), ("--latent_truncation", "nan")):

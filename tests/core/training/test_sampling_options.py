@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from toyflow import ToyFlow
 
-from flowsuite.core.training import cli, recipes, sampling
+from flowsuite.core.training import cli, recipes, sampling, sampling_options
 from flowsuite.core.training.module import FlowModule
 from flowsuite.core.training.numpy_files import load_npz
 
@@ -43,7 +43,7 @@ def toys(tmp_path, monkeypatch):
     torch.manual_seed(0)
     module = Toys(ToyFlow()).eval()
     (tmp_path / "toys.ckpt").touch()
-    monkeypatch.setattr(sampling, "domain_options", lambda: OPTIONS)
+    monkeypatch.setattr(sampling_options, "domain_options", lambda: OPTIONS)
     monkeypatch.setattr(sampling, "load_module", lambda *args, **options: module)
 
     def sample(out: str, *options: str) -> int:
@@ -66,16 +66,16 @@ def test_numbers_and_switches_reach_generate_and_finish(toys, tmp_path, capsys):
 
 
 def test_a_switch_that_is_not_given_is_left_to_the_model(toys):
-    options = sampling.parser().parse_args(["--ckpt_path", "x", "--out", "y", "--loud"])
+    options = sampling_options.parser().parse_args(["--ckpt_path", "x", "--out", "y", "--loud"])
     assert (options.loud, options.upside_down, options.shift) == (True, None, None)
-    assert sampling.chosen(Toys(ToyFlow()), options) == ({}, {"loud": True})
+    assert sampling_options.chosen(Toys(ToyFlow()), options) == ({}, {"loud": True})
 
 
 @pytest.mark.parametrize("words", [["--shift", "2"], ["--loud"]])
 def test_models_that_take_no_such_option_say_so(words, toys, monkeypatch):
-    options = sampling.parser().parse_args(["--ckpt_path", "x", "--out", "y", *words])
+    options = sampling_options.parser().parse_args(["--ckpt_path", "x", "--out", "y", *words])
     with pytest.raises(ValueError, match=f"{words[0]}: a FlowModule takes no such option"):
-        sampling.chosen(FlowModule(ToyFlow()), options)
+        sampling_options.chosen(FlowModule(ToyFlow()), options)
 
 
 def test_finishing_does_nothing_by_default(tmp_path):
@@ -90,7 +90,7 @@ def test_options_and_help_need_no_domain():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"start", "property", "sdf", "points"} <= set(done.stdout.split())
-    assert {"start", "property", "sdf", "points"} <= sampling.domain_options().keys()
+    assert {"start", "property", "sdf", "points"} <= sampling_options.domain_options().keys()
 
 
 @pytest.fixture

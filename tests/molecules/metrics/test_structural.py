@@ -78,6 +78,6 @@ def test_mmd_with_repeated_rows_is_that_of_all_pairs():
 
 def test_figures():
     own = structural_metrics(records(TEST), records(TEST))
-    assert own == pytest.approx({"degrees MMD": 0, "clustering MMD": 0, "orbits MMD": 0}, abs=1e-12)
+    assert own == pytest.approx({"degrees MMD": 0, "clustering MMD": 0, "orbits MMD": 0, "NSPDK MMD": 0}, abs=1e-12)
     assert all(value > 0 for value in structural_metrics(records(GENERATED), records(TEST)).values())
     assert all(math.isnan(value) for value in structural_metrics([], records(TEST)).values())
