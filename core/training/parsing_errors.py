@@ -10,8 +10,6 @@ from collections.abc import Iterable
 
 PROBLEM = re.compile(r"Problem with given class_path '([\w.]+)': (.*)")
 FACTORY = re.compile(r"(?=.*class_path='([\w.]+)')expects a function or a callable class: (Option '\w+' .*)")
-    r"(?=.*class_path='([\w.]+)')expects a function or a callable class: (Option '\w+' is not accepted)"
-)
 OPTION = re.compile(r"Option '([\w.]+)' is not accepted|unrecognized arguments: --([\w]+)", re.IGNORECASE)
 
 
