@@ -29,6 +29,7 @@ MIB = 1 << 20
 TRACED = 192 * MIB  # that Python and NumPy may allocate for a file of some kilobytes
 NATIVE = 2048 * MIB  # address space that libraries may map beyond what they have
 SLOWEST = 10.0  # seconds for one file, on a machine that does other things too
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # where files are written and read fastest
 PHASES = (Phase.explicit, Phase.generate)  # no shrinking: the first input that fails is told
 OPTIONS = {"database": None, "deadline": None, "suppress_health_check": list(HealthCheck), "phases": PHASES}
 ALLOWED = (ValueError, FileNotFoundError)
@@ -78,7 +79,7 @@ def warm_up() -> None:
 def fuzz(reader: Reader) -> None:
     """Fails if any damaged file makes the reader crash, hang, take memory, or fail with anything but a clear error."""
     warm_up()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         path, report = Path(folder, "data", reader.file), Path(folder, "report")
         path.parent.mkdir(parents=True)
         reader.make(path)
