@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from flowsuite.core.numerics import in_torch_func
+
 
 def gate(a: Tensor) -> Tensor:
     """`tanh(a[..., :C, :]) * sigmoid(a[..., C:, :])`: (..., 2C, W) -> (..., C, W) (WaveNet, arXiv 1609.03499, eq. 5).
@@ -13,6 +15,9 @@ def gate(a: Tensor) -> Tensor:
     By `tanh(u) = 2 sigmoid(2u) - 1` one sigmoid does for both: several times faster than `tanh` on CPUs, and its values
     are all that the backward pass needs.
     """
+    if in_torch_func():
+        first, second = a.chunk(2, dim=-2)
+        return first.tanh() * second.sigmoid()
     if torch.is_grad_enabled() and a.requires_grad:
         return _Gate.apply(a)
     first, second = _sigmoids(a).chunk(2, dim=-2)

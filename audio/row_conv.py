@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from flowsuite.core.numerics import at_least_float32
+from flowsuite.core.numerics import at_least_float32, in_torch_func
 
 
 def row_conv(x: Tensor, kernel: Tensor, dilation: tuple[int, int]) -> Tensor:
@@ -15,9 +15,10 @@ def row_conv(x: Tensor, kernel: Tensor, dilation: tuple[int, int]) -> Tensor:
 
     (B, R, C, W), (O, C, 3, 3) -> (B, R, O, W). With the channels inside the rows, three rows are one matrix (3C, W) in
     memory, wherever they begin, and shifting it by a column tap is an offset: nothing is copied but for the padding.
-    The gradients are products of the same kind. On GPUs a library's convolution does the same.
+    The gradients are products of the same kind. On GPUs, and inside transforms of torch.func, a library's convolution
+    does the same.
     """
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or in_torch_func():
         return _library_conv(x, kernel, dilation)
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")

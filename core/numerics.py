@@ -33,3 +33,15 @@ def present_autocast(x: Tensor, allowed: bool = True) -> dict[str, Any]:
     device = x.device.type
     enabled = allowed and torch.is_autocast_enabled(device)
     return {"device_type": device, "enabled": enabled, "dtype": torch.get_autocast_dtype(device)}
+
+
+def in_torch_func() -> bool:
+    """Whether a transform of `torch.func` (vmap, grad, jacrev, jvp, ...) is at work, which plain operations pass
+    through and a `torch.autograd.Function` of ours does not."""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+
+
+def refuse_torch_func(what: str, instead: str) -> None:
+    """Raises NotImplementedError inside transforms of `torch.func`: `what` does not pass them, `instead` does."""
+    if in_torch_func():
+        raise NotImplementedError(f"{what} does not work inside transforms of torch.func: {instead}")

@@ -87,10 +87,19 @@ def convert_zuko(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) ->
     )
     if not numbers or "transform.freqs" not in given:
         raise ValueError("these are not the weights of a zuko CNF: expected transform.ode.<i>.weight, transform.freqs")
-    layers = [(given[f"transform.ode.{i}.weight"], given[f"transform.ode.{i}.bias"]) for i in numbers]
+    whole = range(0, 2 * len(numbers), 2)  # activations have the odd numbers
+    absent = [name for i in whole for part in ("weight", "bias") if (name := f"transform.ode.{i}.{part}") not in given]
+    if absent:
+        raise ValueError(f"the weights of this zuko CNF lack {absent[0]}")
+    layers = [(given[f"transform.ode.{i}.weight"], given[f"transform.ode.{i}.bias"]) for i in whole]
     dim, frequencies = layers[-1][1].numel(), given["transform.freqs"].numel()
     extra = layers[0][0].shape[1] - dim
     context = extra - 2 * frequencies
+    if context < 0:
+        raise ValueError(
+            f"transform.ode.0.weight has {extra + dim} inputs, fewer than {dim} of x and 2 for each of the "
+            f"{frequencies} transform.freqs"
+        )
     weights = {}
     for i, (weight, bias) in enumerate(layers):
         own, rest = weight, weight.new_zeros(len(bias), extra)

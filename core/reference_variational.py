@@ -17,7 +17,11 @@ LEAKY_SLOPE = 0.2  # normflows' default
 def _numbered(state_dict: Mapping[str, Tensor], prefix: str, names: tuple[str, ...]) -> list[dict[str, Tensor]]:
     """The arrays `names` of layers `prefix`0, `prefix`1, ... in float; every one must be there."""
     weights = {name: torch.as_tensor(value) for name, value in state_dict.items() if name.startswith(prefix)}
-    numbers = sorted({int(name.removeprefix(prefix).split(".")[0]) for name in weights})
+    heads = {name: name.removeprefix(prefix).split(".")[0] for name in weights}
+    strange = next((name for name, head in heads.items() if not head.isdecimal()), None)
+    if strange:
+        raise ValueError(f"there is no place for {strange}: expected the weights {prefix}<k>.<{', '.join(names)}>")
+    numbers = sorted({int(head) for head in heads.values()})
     missing = [f"{prefix}{k}.{name}" for k in numbers for name in names if f"{prefix}{k}.{name}" not in weights]
     if missing or not numbers or numbers != list(range(len(numbers))):
         what = ", ".join(missing[:3]) if missing else "layers numbered from 0 without gaps"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from flowsuite.core.numerics import present_autocast
+from flowsuite.core.numerics import present_autocast, refuse_torch_func
 from flowsuite.core.transform import Compose, Transform
 
 
@@ -28,6 +28,7 @@ def reversible_forward(chain: Compose, x: Tensor, context: Tensor | None) -> tup
     backpropagating through that one layer. Memory does not grow with depth; the price is about one more evaluation of
     the conditioners. Gradients are exact up to the round-trip error of the layers.
     """
+    refuse_torch_func("a reversible chain", "build the flow with reversible=False")
     parameters = [p for p in chain.parameters() if p.requires_grad]
     return _ReversibleChain.apply(chain, context, x, *parameters)
 

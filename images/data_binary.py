@@ -12,10 +12,10 @@ from flowsuite.core.training.files import find_file
 from flowsuite.images.amat import read_amat
 from flowsuite.images.binary import BinaryImageModule
 from flowsuite.images.data_base import ImageDataModule
-from flowsuite.images.data_cifar import read_mat
 from flowsuite.images.data_mnist import MNIST
 from flowsuite.images.data_small import Digits
 from flowsuite.images.datasets import ImageSet
+from flowsuite.images.mat_files import read_mat
 
 
 class BinaryDigits(BinaryImageModule):

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from flowsuite.core.training.files import find_file, mapped, reading
+from flowsuite.core.training.files import find_file
 from flowsuite.core.training.pickles import load_array_pickle
 from flowsuite.images.data_base import DownloadableModule
 from flowsuite.images.datasets import ImageSet
+from flowsuite.images.mat_files import read_mat
 
 
 class CIFAR10(DownloadableModule):
@@ -110,17 +111,3 @@ class SVHN(DownloadableModule):
                 f"and {len(labels)}"
             )
         return torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1))), torch.from_numpy(labels % 10)
-
-
-def read_mat(path: str | Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The arrays `keys` of a MATLAB version 5 file."""
-    from scipy.io import loadmat
-
-    with reading(path, "MATLAB v5 file"), mapped(path) as data:
-        if data[124:128] not in (b"\x00\x01IM", b"\x01\x00MI"):
-            raise ValueError("its header is of another version")
-        mat = loadmat(data, variable_names=keys)
-    missing = [key for key in keys if key not in mat]
-    if missing:
-        raise ValueError(f"{path}: holds no array named {', '.join(missing)}")
-    return mat

@@ -10,9 +10,9 @@ import torch
 from flowsuite.core.training.files import find_file
 from flowsuite.core.training.pickles import load_array_pickle
 from flowsuite.images.data_base import ImageDataModule
-from flowsuite.images.data_cifar import read_mat
 from flowsuite.images.datasets import ImageSet
 from flowsuite.images.files import as_images
+from flowsuite.images.mat_files import read_mat
 
 
 class Digits(ImageDataModule):

@@ -27,7 +27,7 @@ class RealNVP(ImageFlow):
     scale has a fourth checkerboard coupling. A coupling is `y = (x + t) exp(s tanh(l))` on what it changes, `t` and `l`
     from its own `ResNet` and `s` one learned number, followed by batch norm on what it changed, whose log-det counts.
 
-    With batch norm, training mode uses the statistics of the batch (of one process under DDP), so its likelihoods
+    With batch norm, training mode uses the statistics of the batch (that of all ranks under DDP), so its likelihoods
     depend on the rest of the batch and it can't decode; evaluation mode uses running averages.
 
     Args:

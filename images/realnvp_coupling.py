@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from flowsuite.core.layers.coupling import Coupling, MaskedCoupling, checkerboard
 from flowsuite.core.layers.elementwise import ElementwiseMap
-from flowsuite.core.layers.moments import MovingMoments
+from flowsuite.core.layers.moments import MovingMoments, batch_moments
 from flowsuite.core.nets.resnet import ResNet, ShiftBatchNorm2d
 from flowsuite.core.numerics import at_least_float32, autocast_off, sum_over_event
 
@@ -82,8 +82,7 @@ class OutputNorm(MovingMoments):
         """(B, C, H, W), zero where masked, to `(z, ladj)`; what is masked stays zero."""
         mean, var = self.running_mean, self.running_var
         if self.training:
-            var, mean = torch.var_mean(y, dim=(0, 2, 3), correction=0)
-            mean, var = self.blend(mean, var)
+            mean, var = self.blend(*batch_moments(y))
         mean, scale, ladj = self._affine(mean, var, y)
         z = (y - mean) * scale
         return (z if self.moved is None else self.moved * z), ladj

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training.files import atomic_write
+from flowsuite.core.training.model_options import positive
 from flowsuite.pointclouds import reconstruction_metrics
 from flowsuite.pointclouds.compare import as_json, result_table
 from flowsuite.pointclouds.metrics import GENERATION_METRICS, evaluate_generations
-from flowsuite.pointclouds.sampling import positive
 from flowsuite.pointclouds.tools import batches, in_units, load_model, make_parser, open_clouds
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from flowsuite.core.training.files import write_npz
+from flowsuite.core.training.model_options import positive
 from flowsuite.pointclouds.render import write_sheet
-from flowsuite.pointclouds.sampling import positive
 from flowsuite.pointclouds.tools import in_units, load_model, make_parser, open_clouds, take
 
 

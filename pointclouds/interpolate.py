@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from flowsuite.core.training.model_options import positive
 from flowsuite.pointclouds.render import write_sheet
-from flowsuite.pointclouds.sampling import positive
 from flowsuite.pointclouds.tools import in_units, load_model, make_parser, open_clouds, take
 
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return value
+from flowsuite.core.training.model_options import positive
 
 
 def bound(text: str) -> float:

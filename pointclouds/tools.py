@@ -11,14 +11,13 @@ from torch import Tensor
 
 from flowsuite.core.training import inputs
 from flowsuite.core.training.files import check_writable
-from flowsuite.core.training.model_options import QUIET, add_model_options, open_model
+from flowsuite.core.training.model_options import QUIET, add_model_options, open_model, png, positive
 from flowsuite.pointclouds import data as data_modules
 from flowsuite.pointclouds.checks import as_clouds
 from flowsuite.pointclouds.compare import read_set
 from flowsuite.pointclouds.data_base import PointCloudDataModule
 from flowsuite.pointclouds.normalize import check_normalization
 from flowsuite.pointclouds.pointflow import PointFlow
-from flowsuite.pointclouds.sampling import positive
 
 ABSTRACT = ("PointCloudDataModule", "CloudFiles")
 MODULES = {name: getattr(data_modules, name) for name in data_modules.__all__ if name not in ABSTRACT}
@@ -110,9 +109,3 @@ def make_parser(name: str, what: str, example: str, picture: bool = True) -> arg
     if picture:
         add("--out", required=True, metavar="FILE.png", type=png, help="the picture to write")
     return parser
-
-
-def png(text: str) -> str:
-    if not text.lower().endswith(".png"):
-        raise argparse.ArgumentTypeError(f"must end in .png, got {text}")
-    return text

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training.files import make_folder, read_json, write_json, write_npz
+from flowsuite.core.training.model_options import positive
 from flowsuite.core.training.numpy_files import load_npz
 from flowsuite.core.training.pictures import enlarge, grid, write_png
 from flowsuite.video.curves import write_curves
@@ -21,7 +22,6 @@ from flowsuite.video.generation import sample_videos
 from flowsuite.video.gif import context_truth_samples, write_gif
 from flowsuite.video.metrics.shapes import SHAPE_FRAME
 from flowsuite.video.module import VideoModule
-from flowsuite.video.sampling import positive
 from flowsuite.video.tools import (
     add_temperature,
     generator_for,

@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from flowsuite.core.training.model_options import positive
 from flowsuite.core.training.pictures import write_png
 from flowsuite.video.gif import contact_sheet, side_by_side, write_gif
 from flowsuite.video.heads import GaussianHead
 from flowsuite.video.module import VideoModule
 from flowsuite.video.predictions import Gaussian
-from flowsuite.video.sampling import positive
 from flowsuite.video.tools import generator_for, load_model, make_parser, open_windows, take
 from flowsuite.video.videoflow import VideoFlow
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training.files import make_folder, write_json
+from flowsuite.core.training.model_options import positive
 from flowsuite.video.curves import write_curves
 from flowsuite.video.evaluation import plus_minus
 from flowsuite.video.metrics.bits import discrete_log_prob, video_bits_per_dim
 from flowsuite.video.module import VideoModule
-from flowsuite.video.sampling import positive
 from flowsuite.video.tools import generator_for, load_model, make_parser, open_windows, take
 
 EXAMPLES = """\

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from flowsuite.core.training.files import make_folder, write_npz
+from flowsuite.core.training.model_options import positive
 from flowsuite.core.training.pictures import write_png
 from flowsuite.video.generation import sample_videos
 from flowsuite.video.gif import contact_sheet, side_by_side, write_gif
-from flowsuite.video.sampling import positive
 from flowsuite.video.tools import (
     add_temperature,
     generator_for,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training.files import make_folder, write_json
-from flowsuite.core.training.model_options import Temperatures
+from flowsuite.core.training.model_options import Temperatures, positive
 from flowsuite.video.curves import write_curves
 from flowsuite.video.data_base import WindowSet
 from flowsuite.video.data_shapes import ShapeClips
@@ -23,7 +23,6 @@ from flowsuite.video.metrics.frechet import frechet_distance
 from flowsuite.video.metrics.pixels import frame_metrics
 from flowsuite.video.metrics.shapes import SHAPE_FRAME, shape_report
 from flowsuite.video.module import VideoModule
-from flowsuite.video.sampling import positive
 from flowsuite.video.tools import (
     generator_for,
     load_model,

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from flowsuite.core.training.files import check_writable
-from flowsuite.core.training.model_options import QUIET, add_model_options, open_model
+from flowsuite.core.training.model_options import QUIET, add_model_options, open_model, positive
 from flowsuite.core.training.seeding import fold_seed
 from flowsuite.video.continuations import clip_set
 from flowsuite.video.data_base import WindowSet
 from flowsuite.video.module import VideoModule
-from flowsuite.video.sampling import positive
 
 
 def make_parser(name: str, what: str, examples: str, videos: int) -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from flowsuite.core.layers.channel_affine import check_channels, positions
-from flowsuite.core.layers.statistics import channel_moments, move_average
+from flowsuite.core.layers.statistics import channel_moments, move_average, several_ranks
 from flowsuite.core.numerics import at_least_float32
 from flowsuite.core.transform import Transform
 
@@ -60,8 +60,7 @@ class MovingBatchNorm(Transform):
 
     def _train_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The statistics that normalise `x` in training; updates the running ones."""
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if x.numel() == self.channels and not distributed:
+        if x.numel() == self.channels and not several_ranks():
             raise ValueError("MovingBatchNorm needs more than one value a channel in training, got a batch of one")
         if self.statistics == "batch":
             mean, var = channel_moments(x)

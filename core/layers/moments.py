@@ -6,7 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from flowsuite.core.layers.actnorm import initializing
-from flowsuite.core.layers.statistics import move_average
+from flowsuite.core.layers.statistics import channel_moments, move_average, several_ranks
+from flowsuite.core.numerics import at_least_float32
+
+
+def batch_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and population variance of every channel over batch, positions and all ranks: (B, C, H, W) -> (C,), (C,)."""
+    if several_ranks():
+        return channel_moments(x)
+    var, mean = torch.var_mean(at_least_float32(x), dim=(0, 2, 3), correction=0)
+    return mean, var
 
 
 class MovingMoments(nn.Module):
@@ -18,8 +27,7 @@ class MovingMoments(nn.Module):
     `(lag * batch + (1 - lag) * running) / (1 - lag**(step + 1))`, in which gradients reach only the batch's part: a
     small `lag` makes the statistics steady from batch to batch.
 
-    Statistics are those of one process: under DDP every rank normalises with its own batch, and the running averages
-    that are kept are rank 0's, which DDP broadcasts.
+    On several ranks the statistics are those of the joined batch.
     """
 
     def __init__(self, channels: int, momentum: float = 0.1, lag: float = 0.0):

@@ -8,9 +8,15 @@ from torch import Tensor
 from flowsuite.core.numerics import at_least_float32, autocast_off
 
 
+def several_ranks() -> bool:
+    """Whether processes compute together, as under DDP."""
+    distributed = torch.distributed
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
 def sum_over_ranks(values: Tensor) -> Tensor:
     """The sum over all processes; differentiable."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if several_ranks():
         from torch.distributed.nn.functional import all_reduce
 
         return all_reduce(values)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flowsuite.core.layers.channel_affine import apply_channel_affine
+from flowsuite.core.numerics import in_torch_func
 
 
 def patches(x: Tensor, kernel_size: int, dilation: int = 1) -> Tensor:
@@ -125,8 +126,10 @@ class WideToNarrow(torch.autograd.Function):
 
 
 def use_patches(x: Tensor) -> bool:
-    """Where the products of patches win: eager float32 or float64 on a CPU."""
-    return x.device.type == "cpu" and x.dtype != torch.bfloat16 and not torch.is_autocast_enabled("cpu")
+    """Where the products of patches win: float32 or float64 on a CPU; not where torch.func needs plain operations."""
+    if x.device.type != "cpu" or x.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu"):
+        return False
+    return not in_torch_func()
 
 
 def same_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int = 1) -> Tensor:

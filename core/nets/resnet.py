@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flowsuite.core.cache import ParameterCache
-from flowsuite.core.layers.moments import MovingMoments
-from flowsuite.core.numerics import at_least_float32
+from flowsuite.core.layers.moments import MovingMoments, batch_moments
+from flowsuite.core.layers.statistics import several_ranks
 
 
 class WeightNormConv2d(nn.Module):
@@ -48,7 +48,7 @@ class WeightNormConv2d(nn.Module):
 class ShiftBatchNorm2d(MovingMoments):
     """`y = (x - mean) / sqrt(var + eps) + bias`: batch norm with a learned shift and no gain.
 
-    Training normalises with the batch's mean and population variance (see `MovingMoments` for `lag` and for DDP),
+    Training normalises with the batch's mean and population variance (see `MovingMoments` for `lag` and ranks),
     evaluation with their running averages.
     """
 
@@ -60,9 +60,8 @@ class ShiftBatchNorm2d(MovingMoments):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, None, self.bias, eps=self.eps)
-        if self.lag:
-            var, mean = torch.var_mean(at_least_float32(x), dim=(0, 2, 3), correction=0)
-            mean, var = (t.view(1, -1, 1, 1) for t in self.blend(mean, var))
+        if self.lag or several_ranks():
+            mean, var = (t.view(1, -1, 1, 1) for t in self.blend(*batch_moments(x)))
             return (x - mean) * (var + self.eps).rsqrt() + self.bias.view(1, -1, 1, 1)
         # With momentum 1 the fused kernel leaves the batch's own mean and unbiased variance in these two.
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)

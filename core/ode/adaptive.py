@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from flowsuite.core.numerics import refuse_torch_func
 from flowsuite.core.ode.solver import (
     Evaluations,
     RightHandSide,
@@ -65,6 +66,7 @@ class Adaptive(Solver):
         return Adaptive(self.method, rtol, atol, self.adjoint, self.seminorm, self.max_nfe)
 
     def solve(self, rhs: RightHandSide, x: Tensor, t0: Tensor, t1: Tensor, evaluations: Evaluations):
+        refuse_torch_func("an adaptive solver", "take FixedGrid(steps=...)")
         if torch.equal(t0, t1):
             return x, rhs.zero_integrals(x)
         times = torch.stack((t0, t1))

@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from flowsuite.core.numerics import in_torch_func
 from flowsuite.core.ode.recompute import solve_recomputing, walk
 from flowsuite.core.ode.solver import Evaluations, RightHandSide, Solver
 from flowsuite.core.ode.tableaux import TABLEAUX
@@ -78,7 +79,7 @@ class FixedGrid(Solver):
             evaluations.count(self.stages)
             return chosen(self.method, rhs, t, h, x)
 
-        if self.checkpoint and torch.is_grad_enabled():
+        if self.checkpoint and torch.is_grad_enabled() and not in_torch_func():
             return solve_recomputing(step, self.grid, rhs, x, t0, t1, evaluations)
         return walk(step, self.grid(t0, t1), rhs, x)
 

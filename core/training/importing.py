@@ -140,14 +140,8 @@ def main(argv: list[str]) -> int:
         warnings.simplefilter("always")
         try:
             class_path, init_args, state_dict = reference.convert_reference(options.kind, weights, config)
-        except KeyError as error:
-            message = f"{options.weights} and {options.config} are not of kind {options.kind}: no {error}"
-            raise ValueError(message) from None
         except ValueError as error:
             raise ValueError(f"{options.weights} with {options.config}: {error}") from None
-        except (AttributeError, IndexError, RuntimeError, TypeError) as error:
-            message = f"{options.weights} and {options.config} are not of kind {options.kind}: {reason(error)}"
-            raise ValueError(message) from error
     for note in notes:
         print(f"note: {note.message}", file=sys.stderr)
     module_args = reference.module_args(config, init_args) if hasattr(reference, "module_args") else {}

@@ -53,6 +53,21 @@ def open_model(args: argparse.Namespace, kind: type, what: str) -> FlowModule:
     return module
 
 
+def positive(text: str) -> int:
+    """The type of an option that counts something."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+def png(text: str) -> str:
+    """The type of an option that names a picture to write."""
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"must end in .png, got {text}")
+    return text
+
+
 class Temperatures(argparse.Action):
     """Numbers, not negative, with blanks, commas or both between them: `--temperatures 0.5 0.7` or `0.5,0.7`."""
 

@@ -17,5 +17,13 @@ def load_torch(path: str | os.PathLike, map_location: Any = "cpu") -> Any:
     Files of the format before zip archives say themselves how much to read: they are read from memory, where that is no
     more than there is.
     """
-    source = path if zipfile.is_zipfile(path) else io.BytesIO(Path(path).read_bytes())
+    source = path if is_zip(path) else io.BytesIO(Path(path).read_bytes())
     return torch.load(source, map_location=map_location, weights_only=True)
+
+
+def is_zip(path: str | os.PathLike) -> bool:
+    """Whether a file is a zip archive, be it a damaged one."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # its end says that it spans several disks
+        return True

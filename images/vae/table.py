@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowsuite.core.training.files import atomic_write, make_folder, read_json, read_yaml, write_json
+from flowsuite.core.training.model_options import positive
 from flowsuite.core.training.recipes import find_recipe, recipe_name
-from flowsuite.images.commands import positive
 from flowsuite.images.vae.evaluation import measure, summarize
 
 REDUCED = "images/vae-mnist-reduced"

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-
-from torch import Tensor
 
 from flowsuite.core.training.files import check_writable
-from flowsuite.core.training.model_options import QUIET, add_model_options, open_model
-from flowsuite.core.training.pictures import enlarge, grid, write_png
-from flowsuite.images.commands import png, positive
+from flowsuite.core.training.model_options import QUIET, add_model_options, open_model, positive
 from flowsuite.images.inputs import open_images
+from flowsuite.images.tools import add_data_options, add_picture_option, save
 from flowsuite.images.vae.model import FlowVAE
 
 __all__ = ["dataset_of", "load_vae", "make_parser", "positive", "save"]
@@ -28,12 +24,9 @@ def make_parser(command: str, what: str, example: str, picture: bool = True) -> 
     add_model_options(parser, "a trained autoencoder")
     parser.add_argument("--batch_size", type=positive, default=100, help="images at a time (%(default)s)")
     parser.add_argument("--quiet", action="store_true", help=QUIET)
-    where = "image files; or a folder, a .npz, a data module such as BinaryMNIST, a recipe such as images/vae-demo"
-    parser.add_argument("--data", nargs="+", required=True, metavar="DATA", help=where)
-    parser.add_argument("--split", default="test", choices=("train", "val", "test"), help="of a data set (test)")
-    parser.add_argument("--data_args", default="{}", metavar="JSON", help="arguments of the data module")
+    add_data_options(parser, "BinaryMNIST", "images/vae-demo")
     if picture:
-        parser.add_argument("--out", required=True, metavar="FILE.png", type=png, help="the picture to write")
+        add_picture_option(parser)
     return parser
 
 
@@ -47,7 +40,3 @@ def load_vae(args: argparse.Namespace) -> FlowVAE:
 
 def dataset_of(args: argparse.Namespace, flow: FlowVAE):
     return open_images(args.data, flow, args.split, False, args.data_args)
-
-
-def save(path: str | Path, images: Tensor, columns: int) -> None:
-    print(write_png(path, enlarge(grid(images, columns), 384)))

@@ -15,7 +15,6 @@ from flowsuite.images.data import CIFAR10, LSUN, NPZ, SVHN, TFD, CelebAHQ, Image
 from flowsuite.images.data_binary import CaltechSilhouettes, Omniglot
 from flowsuite.images.data_celeba import read_attribute, read_partition
 from flowsuite.images.data_imagenet import DownsampledImageNet
-from flowsuite.images.data_lsun import close_lmdb
 from flowsuite.images.data_mnist import MNIST
 from flowsuite.images.data_small import FreyFaces
 from flowsuite.images.features import load_feature_network
@@ -69,7 +68,6 @@ def write_lsun(path: Path) -> None:
 
 
 def read_lsun(path: Path) -> list:
-    close_lmdb()
     return first_of(LSUN(path.parents[1], categories=["tower"], size=8, resize=8))
 
 
@@ -153,6 +151,6 @@ READERS = [
         write_celebahq,
         lambda path: first_of(CelebAHQ(path.parents[1], size=8)),
     ),
-    Reader("LSUN", "tower_val_lmdb/data.mdb", write_lsun, read_lsun, random=False),
+    Reader("LSUN", "tower_val_lmdb/data.mdb", write_lsun, read_lsun),
     Reader("TorchScript", "network.pt", write_network, load_feature_network, share=0.5),
 ]

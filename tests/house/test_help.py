@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import re
 from contextlib import redirect_stdout
@@ -11,7 +12,6 @@ import pytest
 
 from flowsuite.core.training import cli
 from flowsuite.core.training.recipes import domains, list_recipes
-from flowsuite.images import commands as images
 from flowsuite.images.vae import commands as vae
 
 SHARED = {  # option -> what it says, wherever it is
@@ -71,9 +71,13 @@ def test_help(command, monkeypatch):
         assert {"--raw_weights", "--allow", "--seed"} <= given and given & {"--device", "--devices"}
 
 
-def test_the_commands_of_images_are_those_that_are_listed():
-    (commands,) = (a for a in images.make_parser()._actions if isinstance(a, argparse._SubParsersAction))
-    assert set(commands.choices) == set(images.COMMANDS)
+@pytest.mark.parametrize("domain", domains())
+def test_every_domain_has_one_table_of_commands(domain, capsys):
+    module = importlib.import_module(f"flowsuite.{domain}.commands")
+    for name, (what, path) in module.COMMANDS.items():
+        assert what and callable(importlib.import_module(path).main), name
+    assert cli.main([domain, "no-such-command"]) == 1
+    assert f"unknown command 'no-such-command' of flowsuite {domain}" in capsys.readouterr().err
 
 
 def test_the_overview_names_every_command(capsys):
