@@ -57,6 +57,8 @@ def _convert_and_build(
     check_tensors(state_dict)
     converted = _convert(convert, kind, state_dict, config)
     class_path, init_args, weights = converted
+    if not weights:
+        raise ValueError(f"not of kind {kind}: there are no weights")
     module, name = class_path.rsplit(".", 1)
     flow = getattr(importlib.import_module(module), name)(**{k: build_value(v, ()) for k, v in init_args.items()})
     wrong = unfit_weight(weights, flow)
@@ -69,8 +71,8 @@ def _convert_and_build(
 
 def check_tensors(state_dict: Mapping[str, Any]) -> None:
     """Raises a ValueError unless these are tensors, or arrays of numbers, by name."""
-    if not isinstance(state_dict, Mapping) or not state_dict:
-        raise ValueError("expected a state_dict with tensors by name, got none")
+    if not isinstance(state_dict, Mapping):
+        raise ValueError(f"expected a state_dict with tensors by name, got a {type(state_dict).__name__}")
     for name, weight in state_dict.items():
         number = isinstance(weight, np.ndarray) and weight.dtype.kind in "biuf"
         dense = isinstance(weight, Tensor) and weight.layout == torch.strided and not weight.is_quantized

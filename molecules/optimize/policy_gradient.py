@@ -94,7 +94,7 @@ class PolicyGradient:
 
     def _reset_optimizer(self) -> None:
         parameters = [p for p in self.flow.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(parameters, lr=self.options.lr)
+        self.optimizer = torch.optim.Adam(parameters, lr=self.options.lr, fused=True)
 
     def run(self, steps: int) -> Iterator[dict[str, float]]:
         """Takes so many steps, one at each request; the figures of each."""
