@@ -216,8 +216,16 @@ def test_python_is_as_short_as_the_readme_says(models):
     assert len(made) == 12 and len(smiles_from_packed(made.molecules)) == 12
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C is an exception, also where a shell started the tests in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_what_is_stopped_leaves_nothing(models, tmp_path, monkeypatch, capsys, number, code):
+def test_what_is_stopped_leaves_nothing(models, tmp_path, monkeypatch, capsys, number, code, interruptible):
     saved, save_samples = [], MoleculeModule.save_samples
 
     def save_and_be_stopped(self, samples, out, first):
