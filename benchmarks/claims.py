@@ -22,7 +22,7 @@ def images() -> list[Comparison]:
                         Comparison(
                             f"Glow {size[:5]}, {column}", size, f"{column}, ms", (who,), (peer,), aim=aim,
                             limit=("coupling nets alone", ("coupling nets alone",), f"{column}, ms"),
-                            headline=peer == "normflows" and size.startswith("32") and aim is not None,
+                            headline=size.startswith("32") and aim is not None,
                         )
                     )  # fmt: skip
     for depth in (8, 32, 128):
@@ -39,7 +39,7 @@ def cnf() -> list[Comparison]:
             found.append(
                 Comparison(
                     f"FFJORD on {toy}, training until the peer's best likelihood", f"{toy}, batch", "time to", (who,),
-                    (TORCHDIFFEQ,), stated="speed-up", aim=aim, headline=toy == "8gaussians",
+                    (TORCHDIFFEQ,), stated="speed-up", aim=aim, headline=toy == "8gaussians" and aim is not None,
                 )
             )  # fmt: skip
     for warm_up in (300, 0):
@@ -122,7 +122,7 @@ def audio() -> list[Comparison]:
             Comparison(
                 "WaveFlow h=16 C=64, synthesis of 1 s", "Synthesis", "time, s", row, (*published, peer),
                 peer_states="times ours", aim=aim,
-                limit=("compute", row, "compute limit"), headline=peer == "public reverse",
+                limit=("compute", row, "compute limit"), headline=aim is not None,
             )
         )  # fmt: skip
     for name in ("h=16 C=64", "h=8 C=64", "h=16 C=128"):

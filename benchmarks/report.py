@@ -21,7 +21,7 @@ INTRO = """\
 Written by `python -m benchmarks report` from the figures in [results](results), each suite's last run. Both figures of
 a row are from one run on one machine; [README](README.md) says how they were taken and what bounds them. *Times
 better* is the peer's time or memory by ours, or our rate by the peer's. The aims are those of the issues, for CPUs.
-The headline shows our best contender.
+The headline shows our best contender beside its strongest peer.
 """
 
 
@@ -109,14 +109,19 @@ def section(suite: str, device: str, found: list[Finding]) -> list[str]:
 
 
 def headline(results: list[Result]) -> str:
-    """The table of the few rows that the README shows."""
-    best: dict[tuple[str, str], Finding] = {}
+    """The table of the few rows that the README shows: for each aim, our best contender beside its strongest peer."""
+    rivals: dict[tuple, dict[tuple, list[Finding]]] = {}
     for found in (f for suite in SUITES for f in of_suite(suite, results) if f.comparison.headline):
-        key = (found.result.device, found.comparison.what)
-        if key not in best or (found.gain or 0) > (best[key].gain or 0):
-            best[key] = found
-    rows = [[f.comparison.what, *cells(f)] for f in best.values()]
+        comparison = found.comparison
+        of_all = rivals.setdefault((found.result.device, comparison.what, comparison.aim), {})
+        of_all.setdefault(comparison.ours, []).append(found)
+    strongest = [[min(found, key=gain_of) for found in ours.values()] for ours in rivals.values()]
+    rows = [[f.comparison.what, *cells(f)] for f in (max(found, key=gain_of) for found in strongest)]
     return markdown(["what", "ours", "", "peer", "", "times better", "aim", ""], rows)
+
+
+def gain_of(finding: Finding) -> float:
+    return finding.gain or 0.0
 
 
 def cells(finding: Finding) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from rdkit import Chem
 
 from flowsuite.molecules.chemistry import (
+    LARGEST,
     EncodingError,
     atoms_of,
     check_structure,
@@ -79,6 +80,8 @@ class Preparation:
         if self.largest_fragment and "." in smiles and len(Chem.GetMolFrags(mol)) > 1:
             mol = largest_fragment_of(mol)
             losses.append("fragments")
+        if mol.GetNumAtoms() > LARGEST:  # before what takes long for such
+            raise EncodingError("too large", f"{mol.GetNumAtoms()} atoms, at most {LARGEST}")
         if (self.neutralize or self.drop_charges) and is_charged(mol):
             if self.neutralize:
                 before = canonical_of(mol)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from flowsuite.core.ode import Solver
 from flowsuite.core.training.files import atomic_write
 from flowsuite.core.training.module import FlowModule
-from flowsuite.core.training.torch_files import load_torch
+from flowsuite.core.training.torch_files import damaged_part, load_torch
 
 TRUSTED = ("flowsuite", "torch", "pytorch_lightning")
 COMPONENTS = (nn.Module, Solver, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
@@ -44,7 +44,10 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
         ) from None
     except Exception as error:  # damaged bytes end in whatever error the reader stumbles over
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise CheckpointError(f"{path} cannot be read as a checkpoint: {reason}") from None
+        raise CheckpointError(f"{path} cannot be read as a checkpoint of fit or import: {reason}") from None
+    damaged = damaged_part(path)
+    if damaged:
+        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} in it is wrong")
     check_checkpoint(checkpoint, path)
     return checkpoint
 
@@ -109,10 +112,17 @@ def load_module(
     weights = dict(checkpoint["state_dict"])
     if use_ema and "ema" in checkpoint["flowsuite"]:
         weights.update(checkpoint["flowsuite"]["ema"]["average"])
+    check_finite_weights(weights, path)
     adopt_dtype(module, weights)
     module.load_state_dict(weights)
     module.flow_initialized = True
     return module.to(map_location).eval()
+
+
+def check_finite_weights(weights: Mapping[str, Tensor], path: str | os.PathLike) -> None:
+    for name, weight in weights.items():
+        if weight.is_floating_point() and weight.isnan().any():
+            raise CheckpointError(f"{path}: {name} has entries that are not numbers (NaN): its training diverged")
 
 
 def adopt_dtype(module: nn.Module, weights: Mapping[str, Tensor]) -> None:

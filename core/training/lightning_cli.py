@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class FlowCLI(LightningCLI):
         self.arguments, self.run_name = expand_recipes(argv)
         self.checkpoint: Path | None = None
         self.resumed_version: int | None = None
+        self.new_run: Path | None = None
         self.exit_code = 0
         super().__init__(
             FlowModule,
@@ -92,6 +94,10 @@ class FlowCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         try:
             self.config = parser.parse_args(self.arguments)
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{' '.join(map(str, self.arguments))}: a file named there is not UTF-8 ({error})"
+            ) from None
         except ArgumentError as error:
             options = self._subcommand_parsers[self.arguments[0]]._option_string_actions
             raise ValueError(one_line(error, options)) from None
@@ -165,7 +171,9 @@ class FlowCLI(LightningCLI):
                 root = Path(config["default_root_dir"])
                 version = choose_version(make_folder(root / self.run_name), self.resumed_version)
                 kwargs["logger"] = TensorBoardLogger(root, self.run_name, version)
-                folder = Path(kwargs["logger"].log_dir) / "checkpoints"
+                run = Path(kwargs["logger"].log_dir)
+                self.new_run = None if run.exists() else run
+                folder = run / "checkpoints"
         if not fitting:
             self.save_config_callback = None
         kwargs["callbacks"] = self._callbacks(config, fitting, folder)
@@ -206,6 +214,18 @@ class FlowCLI(LightningCLI):
                 self._say_where()
         except SystemExit:  # what Lightning makes of Ctrl-C
             self.exit_code = self._say_how_to_resume()
+        except Exception:
+            self._remove_what_never_began()
+            raise
+
+    def _remove_what_never_began(self) -> None:
+        """A new run's folder, where the run failed before its first step and so holds nothing of worth."""
+        logger = self.trainer.logger
+        if self.new_run is None or self.trainer.global_step or not self.trainer.is_global_zero:
+            return
+        logger.finalize("failed")
+        if not any(self.new_run.rglob("*.ckpt")):
+            shutil.rmtree(self.new_run, ignore_errors=True)
 
     def _say_where(self) -> None:
         """Where the best checkpoint is, or that there was nothing left to train."""

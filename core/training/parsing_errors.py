@@ -28,8 +28,8 @@ def one_line(error: Exception, options: Iterable[str]) -> str:
         reason = text.rpartition(f'"{keys[-1]}": ')[2].split(" - Expected a <class 'NoneType'>")[0]
         problem = PROBLEM.search(reason) or FACTORY.search(reason)
         return f"{'.'.join(keys)}: {of_a_class(*problem.groups()) if problem else reason.lstrip('- ')}"
-    unknown = re.search(r"unrecognized arguments: (--[^ =]+)", text, re.IGNORECASE)
-    return text + (near(unknown[1], options) if unknown else "")
+    unknown = re.search(r"unrecognized arguments: --([^ =]+)|does not accept option '([\w.]+)'", text, re.IGNORECASE)
+    return text + (near(f"--{unknown[1] or unknown[2]}", options) if unknown else "")
 
 
 def of_a_class(class_path: str, reason: str) -> str:

@@ -34,7 +34,7 @@ COLUMNS = (
     "nll_difference", "nll_difference_error", "kl", "active", "epochs", "seconds",
 )  # fmt: skip
 EXAMPLES = f"""examples:
-  flowsuite images vae table --data.init_args.root ../shared/data/images/mnist --out runs/vae-table
+  flowsuite images vae table --data.init_args.root data/mnist --out runs/vae-table
   flowsuite images vae table --seeds 0 1 2 --trainer.max_epochs 200
   flowsuite images vae table --config images/vae-caltech-orthogonal --samples 2000
 Options that are not its own go to `flowsuite fit`. What OUT holds already, trained with the same options, is kept.

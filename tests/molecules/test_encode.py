@@ -272,3 +272,10 @@ def test_the_published_codec_and_ours_on_zinc():
     assert ours.encoded > 0.9995 * ours.total and ours.same == ours.encoded
     neutral = encode_file(path, "zinc250k-charged", 38, neutralize=True, workers=2).report
     assert neutral.same == neutral.encoded > 0.9995 * neutral.total
+
+
+def test_a_huge_molecule_is_skipped(tmp_path, capfd):
+    (tmp_path / "mine.smi").write_text("CCO\n" + "C" * 20_000 + "\n")
+    out = tmp_path / "mine.npz"
+    assert flowsuite(["molecules", "encode", str(tmp_path / "mine.smi"), "--workers", "0", "--out", str(out)]) == 0
+    assert "20000 atoms, at most 255" in capfd.readouterr().out

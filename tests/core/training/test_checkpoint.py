@@ -136,6 +136,26 @@ def test_truncated_checkpoint(tmp_path):
         read_checkpoint(tmp_path / "half.ckpt")
 
 
+def test_a_flipped_bit_is_found(tmp_path):
+    module, path = build_module(MODULE, toy(), ALLOW), tmp_path / "a.ckpt"
+    save_module(path, module)
+    content = bytearray(path.read_bytes())
+    weight = module.state_dict()["flow.transform.transforms.1.weight"].numpy().tobytes()
+    content[content.index(weight)] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"a\.ckpt is damaged: the checksum of .*data/\d+ in it is wrong"):
+        read_checkpoint(path)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    module = build_module(MODULE, toy(), ALLOW)
+    with torch.no_grad():
+        module.flow.transform[1].weight[0, 0] = float("nan")
+    save_module(tmp_path / "a.ckpt", module)
+    with pytest.raises(CheckpointError, match=r"a\.ckpt: flow\.transform\.transforms\.1\.weight has .* diverged"):
+        load_module(tmp_path / "a.ckpt", allow=ALLOW)
+
+
 def test_another_model_is_named(tmp_path):
     module = build_module(MODULE, toy(), ALLOW)
     other = build_module(MODULE, toy(width=5), ALLOW)

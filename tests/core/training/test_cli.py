@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,6 +177,11 @@ def test_nothing_but_skipped_updates_is_one_line(tmp_path):
     [
         (["fit", "--config", "images/nosuchthing"], "unknown recipe 'images/nosuchthing'"),
         (["fit", *TOY, "--trainer.max_epochz=1"], "did you mean --trainer.max_epochs?"),
+        (
+            ["fit", "--config", "near.yaml"],
+            "does not accept option 'trainer.max_epoch'; did you mean --trainer.max_epochs?",
+        ),
+        (["fit", "--config", "latin1.yaml"], "latin1.yaml: a file named there is not UTF-8"),
         (["fit", *TOY, "--model.flow.width=x"], "model.flow.width: Expected a <class 'int'>. Got value: x"),
         (["fit", *TOY, "--model.flow.widht=3"], "toyflow.ToyFlow has no option 'widht'; did you mean width?"),
         (["fit", *TOY, "--model.emma_decay=0.9"], "FlowModule has no option 'emma_decay'; did you mean ema_decay?"),
@@ -196,9 +202,16 @@ def test_nothing_but_skipped_updates_is_one_line(tmp_path):
 )
 def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
+    Path("near.yaml").write_text("trainer: {max_epoch: 1}")
+    Path("latin1.yaml").write_bytes(b"trainer: {max_epochs: 1} # \xe5")
     assert main(arguments) == 1
     error = capfd.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("flowsuite: error:") and message in error
+
+
+def test_what_fails_before_its_first_step_leaves_no_run(tmp_path):
+    code, output = run_cli(["fit", *TOY, "--data.n=0"], tmp_path)
+    assert code == 1 and not list((tmp_path / "runs").glob("*/*")), output
 
 
 def test_best_without_validation_points_to_last(tmp_path):
