@@ -255,8 +255,7 @@ def test_compiled_to_machine_code(make):
 
 
 def compare_compiled(make, n, backend, backward):
-    flow = make().float()
-    x, mel = (t.float() for t in clips(2, n))
+    flow, (x, mel) = make(), clips(2, n)
     torch._dynamo.reset()
     compiled = torch.compile(flow, fullgraph=True, backend=backend)
     results = []
@@ -265,4 +264,4 @@ def compare_compiled(make, n, backend, backward):
         grads = torch.autograd.grad(density.sum(), list(flow.parameters())) if backward else ()
         results.append([density, *grads])
     for a, b in zip(*results, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)

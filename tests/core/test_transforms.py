@@ -596,7 +596,7 @@ def test_precision_under_autocast(case):
 
 
 def compare_compiled(case: Case, backend: str, backward: bool) -> None:
-    transform, (x, context) = build(case, torch.float32), inputs(case, torch.float32)
+    transform, (x, context) = build(case, torch.float64), inputs(case, torch.float64)
     torch._dynamo.reset()
     compiled = torch.compile(transform, fullgraph=True, backend=backend)
     grads = []
@@ -606,7 +606,7 @@ def compare_compiled(case: Case, backend: str, backward: bool) -> None:
         if backward:
             grads[-1] += torch.autograd.grad(z.square().sum() - ladj.sum(), list(transform.parameters()))
     for a, b in zip(*grads, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.compiled], ids=lambda case: case.name)
