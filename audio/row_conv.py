@@ -83,8 +83,7 @@ def _tap_matrices(kernel: Tensor) -> Tensor:
 
 def _windows(image: Tensor) -> Tensor:
     """All runs of three rows of (R + 2, C, P), as a view (R, 3C, P)."""
-    rows, channels, pitch = image.shape
-    return image.as_strided((rows - 2, 3 * channels, pitch), (channels * pitch, pitch, 1))
+    return image.unfold(0, 3, 1).movedim(-1, 1).flatten(1, 2)
 
 
 def _products(padded: Tensor, taps: Tensor, reach: int) -> Tensor:
