@@ -36,6 +36,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         checkpoint = load_torch(path, map_location)
+        damaged = damaged_part(path)
     except pickle.UnpicklingError as error:
         reason = next((line for line in str(error).splitlines() if "Unsupported" in line or "GLOBAL" in line), "")
         detail = f": {reason.strip()[:160]}" if reason else ""
@@ -45,7 +46,6 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     except Exception as error:  # damaged bytes end in whatever error the reader stumbles over
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise CheckpointError(f"{path} cannot be read as a checkpoint of fit or import: {reason}") from None
-    damaged = damaged_part(path)
     if damaged:
         raise CheckpointError(f"{path} is damaged: the checksum of {damaged} in it is wrong")
     check_checkpoint(checkpoint, path)
